@@ -1,0 +1,1 @@
+"""The whole instrument without a face: source, annotator, model, output."""

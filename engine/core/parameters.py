@@ -1,0 +1,342 @@
+"""THE TABLE: one row says everything about a live value.
+
+Widgets, OSC addresses, MIDI ranges, preset keys, `--set` and the parameter page are derived from
+these rows and never typed again. Pure data and arithmetic: no thread, no state.
+"""
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeAlias, TypeGuard
+
+from engine.core.errors import ParameterError
+
+Value: TypeAlias = float | int | bool | str
+Kind: TypeAlias = Literal["float", "int", "bool", "choice", "text"]
+Curve: TypeAlias = Literal["linear", "log", "exp"]
+Stage: TypeAlias = Literal["source", "annotate", "engine", "output", "view"]
+Effect: TypeAlias = Literal["frame", "step", "chunk", "reload"]
+
+_ON = ("1", "on", "true", "yes")
+_OFF = ("0", "off", "false", "no")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One live value.
+
+    `stage` is who reads it; `effect` is when a change is heard: at the next output frame, the next
+    denoising step, the next chunk, or after a reload during which the picture is held.
+    `curve` shapes the way from a knob's 0..1 to native units: linear; log (equal ratios, needs
+    low > 0); exp (fine at the low end). `macro` rows are the big knobs. `max_length` bounds a text.
+    """
+
+    key: str
+    kind: Kind
+    default: Value
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    unit: str = ""
+    curve: Curve = "linear"
+    group: str
+    label: str
+    help: str
+    stage: Stage
+    effect: Effect
+    macro: bool = False
+    max_length: int = 0
+
+    @property
+    def osc_address(self) -> str:
+        """The fixed OSC address, e.g. /cuelight/vace/context_scale."""
+        return "/cuelight/" + self.key.replace(".", "/")
+
+    @property
+    def allowed(self) -> str:
+        """What values are allowed, in words."""
+        if self.kind in ("float", "int"):
+            low, high = self._range()
+            noun = "a number" if self.kind == "float" else "a whole number"
+            return f"{noun} from {low:g} to {high:.10g}{' ' + self.unit if self.unit else ''}"
+        if self.kind == "bool":
+            return "true or false"
+        if self.kind == "choice":
+            return "one of " + ", ".join(self.choices)
+        return f"a text of at most {self.max_length} characters"
+
+    def check(self, value: object) -> Value:
+        """`value` in its native type, exactly as strict as the row.
+
+        Whole floats pass for int rows and ints for float rows; nothing else is converted.
+        Raises ParameterError naming key, value, range and fix.
+        """
+        if self.kind == "float" and _is_number(value):
+            return self._in_range(float(value), value)
+        if self.kind == "int" and _is_number(value) and float(value).is_integer():
+            return int(self._in_range(float(value), value))
+        if self.kind == "bool" and isinstance(value, bool):
+            return value
+        if self.kind == "choice" and isinstance(value, str) and value in self.choices:
+            return value
+        if self.kind == "text" and isinstance(value, str):
+            return self._checked_text(value)
+        raise self._refused(value)
+
+    def parse(self, text: str) -> Value:
+        """The value written as `text`, as in `--set key=value`. Raises ParameterError."""
+        word = text.strip().lower()
+        if self.kind == "bool":
+            if word in _ON or word in _OFF:
+                return word in _ON
+            raise self._refused(text)
+        if self.kind in ("float", "int"):
+            try:
+                return self.check(int(word) if self.kind == "int" else float(word))
+            except ValueError:
+                raise self._refused(text) from None
+        return self.check(text)
+
+    def clamp(self, value: object) -> tuple[Value, bool]:
+        """The nearest allowed value, and whether it had to be changed: for wires, which tolerate.
+
+        Numbers are limited and rounded, a number is on from 0.5 for a bool row and an index for a
+        choice row, a long text is cut. Only what has no nearest value raises ParameterError.
+        """
+        if self.kind == "text" and isinstance(value, str):
+            return self._checked_text(value[: self.max_length]), len(value) > self.max_length
+        if isinstance(value, str) or value is None:
+            return self.check(value), False
+        number = self._tolerant_number(value)
+        if self.kind == "bool":
+            return number >= 0.5, number not in (0.0, 1.0)
+        if self.kind == "choice":
+            index = round(min(max(number, 0.0), len(self.choices) - 1.0))
+            return self.choices[index], index != number
+        if self.kind == "text":
+            raise self._refused(value)
+        low, high = self._range()
+        limited = min(max(number, low), high)
+        if self.kind == "int":
+            return round(limited), round(limited) != number
+        return limited, limited != number
+
+    def normalized(self, value: Value) -> float:
+        """Where `value` (native units) lies on a knob, 0..1. Raises ParameterError for texts."""
+        value = self.check(value)
+        if self.kind == "bool":
+            return 1.0 if value else 0.0
+        if self.kind == "choice":
+            return self.choices.index(str(value)) / max(1, len(self.choices) - 1)
+        if self.kind == "text":
+            raise self._no_knob()
+        low, high = self._range()
+        if self.curve == "log":
+            return math.log(float(value) / low) / math.log(high / low)
+        linear = (float(value) - low) / (high - low)
+        return math.sqrt(linear) if self.curve == "exp" else linear
+
+    def native(self, norm: float) -> Value:
+        """The value at knob position `norm`; positions outside 0..1 are limited, NaN is refused."""
+        if not _is_number(norm) or math.isnan(norm):
+            raise self._refused(norm)
+        norm = min(max(float(norm), 0.0), 1.0)
+        if self.kind == "bool":
+            return norm >= 0.5
+        if self.kind == "choice":
+            return self.choices[min(int(norm * len(self.choices)), len(self.choices) - 1)]
+        if self.kind == "text":
+            raise self._no_knob()
+        low, high = self._range()
+        if self.curve == "log":
+            number = low * math.pow(high / low, norm)
+        else:
+            number = low + (high - low) * (norm * norm if self.curve == "exp" else norm)
+        number = min(max(number, low), high)
+        return round(number) if self.kind == "int" else number
+
+    def _range(self) -> tuple[float, float]:
+        if self.low is None or self.high is None:
+            raise ParameterError(f"{self.key} has no range")
+        return float(self.low), float(self.high)
+
+    def _in_range(self, number: float, value: object) -> float:
+        low, high = self._range()
+        if not low <= number <= high:  # NaN fails too
+            raise self._refused(value)
+        return number
+
+    def _checked_text(self, text: str) -> str:
+        if len(text) > self.max_length:
+            raise ParameterError(
+                f"{self.key} is {len(text)} characters long, at most {self.max_length} are allowed",
+                f"shorten it by {len(text) - self.max_length} characters",
+            )
+        if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ParameterError(
+                f"{self.key} holds a character that is not text", "remove the NUL or broken Unicode character"
+            )
+        return text
+
+    def _tolerant_number(self, value: object) -> float:
+        if isinstance(value, bool):
+            return 1.0 if value else 0.0
+        if not _is_number(value) or math.isnan(value):
+            raise self._refused(value)
+        return float(value)
+
+    def _refused(self, value: object) -> ParameterError:
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        return ParameterError(f"{self.key} cannot be {shown}", f"give it {self.allowed}")
+
+    def _no_knob(self) -> ParameterError:
+        return ParameterError(f"{self.key} is a text and has no position on a knob", "send the text itself")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """A real number; bool is one for Python but never for us."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _by_key(rows: Iterable[Parameter]) -> Mapping[str, Parameter]:
+    return MappingProxyType({parameter.key: parameter for parameter in rows})
+
+
+TABLE: Mapping[str, Parameter] = _by_key(
+    (
+        Parameter(
+            key="vace.context_scale", kind="float", default=1.0, low=0.0, high=2.0,
+            group="vace", label="Control", stage="engine", effect="step", macro=True,
+            help="How strongly the picture follows the control picture: 0 ignores it, 1 is as trained.",
+        ),
+        Parameter(
+            key="prompt.text", kind="text", default="gold figure, night", max_length=2000,
+            group="prompt", label="Prompt", stage="engine", effect="chunk",
+            help="What to make of the camera picture, in words.",
+        ),
+        Parameter(
+            key="engine.steps", kind="int", default=4, low=1, high=4,
+            group="engine", label="Steps", stage="engine", effect="chunk",
+            help="Denoising steps per chunk: fewer is faster and rougher.",
+        ),
+        Parameter(
+            key="engine.seed", kind="int", default=42, low=0, high=2**31 - 1,
+            group="engine", label="Seed", stage="engine", effect="chunk",
+            help="The noise to start from; the same seed gives the same picture.",
+        ),
+        Parameter(
+            key="engine.pipeline", kind="choice", default="pocket", choices=("pocket",),
+            group="engine", label="Model", stage="engine", effect="reload",
+            help="Which model generates. The picture is held while it loads.",
+        ),
+        Parameter(
+            key="engine.resolution", kind="choice", default="128x224",
+            choices=("128x224", "160x288", "192x336"),
+            group="engine", label="Size", stage="engine", effect="reload",
+            help="Height x width of the generated picture. The picture is held while it changes.",
+        ),
+        Parameter(
+            key="annotator.name", kind="choice", default="scribble",
+            choices=("none", "scribble", "edges", "gray", "pose", "segmentation"),
+            group="annotator", label="Annotator", stage="annotate", effect="chunk",
+            help="How the control picture is drawn from the camera.",
+        ),
+        Parameter(
+            key="annotator.detail", kind="float", default=0.5, low=0.0, high=1.0,
+            group="annotator", label="Detail", stage="annotate", effect="chunk", macro=True,
+            help="How many lines the annotator draws.",
+        ),
+        Parameter(
+            key="annotator.gain", kind="float", default=1.0, low=0.0, high=1.0,
+            group="annotator", label="Gain", stage="annotate", effect="chunk", macro=True,
+            help="Contrast of the control picture: 0 is its neutral, 1 is as drawn.",
+        ),
+        Parameter(
+            key="mask.invert", kind="bool", default=False,
+            group="mask", label="Invert mask", stage="annotate", effect="chunk",
+            help="With segmentation: generate the background and keep the person.",
+        ),
+        Parameter(
+            key="source.uri", kind="text", default="demo", max_length=1000,
+            group="source", label="Source", stage="source", effect="frame",
+            help="Where pictures come from: demo, camera:ID, file:PATH, image:PATH, a path, or tcp://host:port.",
+        ),
+        Parameter(
+            key="source.loop", kind="bool", default=True,
+            group="source", label="Loop", stage="source", effect="frame",
+            help="Start a clip again when it ends.",
+        ),
+        Parameter(
+            key="source.mirror", kind="bool", default=False,
+            group="source", label="Mirror source", stage="source", effect="frame",
+            help="Swap left and right for everybody: the model and the audience see it too.",
+        ),
+        Parameter(
+            key="output.blackout", kind="bool", default=False,
+            group="output", label="Blackout", stage="output", effect="frame",
+            help="Show the audience black.",
+        ),
+        Parameter(
+            key="output.freeze", kind="bool", default=False,
+            group="output", label="Freeze", stage="output", effect="frame",
+            help="Hold the picture the audience sees now.",
+        ),
+        Parameter(
+            key="output.clean_camera", kind="bool", default=False,
+            group="output", label="Clean camera", stage="output", effect="frame",
+            help="Show the audience the camera as it is.",
+        ),
+        Parameter(
+            key="output.dim", kind="float", default=1.0, low=0.0, high=1.0,
+            group="output", label="Dim", stage="output", effect="frame", macro=True,
+            help="Brightness of the output: 0 is black, 1 is full.",
+        ),
+        Parameter(
+            key="output.mix", kind="float", default=0.0, low=0.0, high=1.0,
+            group="output", label="Mix", stage="output", effect="frame", macro=True,
+            help="Blend from the generated picture (0) to the camera (1).",
+        ),
+        Parameter(
+            key="output.record", kind="bool", default=False,
+            group="output", label="Record", stage="output", effect="frame",
+            help="Record what the audience sees.",
+        ),
+        Parameter(
+            key="output.virtual_camera", kind="bool", default=False,
+            group="output", label="Virtual camera", stage="output", effect="frame",
+            help="Offer the output to other programs as a camera.",
+        ),
+        Parameter(
+            key="output.fps", kind="int", default=30, low=10, high=60, unit="frames/s",
+            group="output", label="Output rate", stage="output", effect="frame",
+            help="Frames the audience gets per second.",
+        ),
+        Parameter(
+            key="view.mirror", kind="bool", default=True,
+            group="view", label="Mirror preview", stage="view", effect="frame",
+            help="Swap left and right in the operator's camera preview only.",
+        ),
+    )
+)  # fmt: skip
+
+
+def row(key: str) -> Parameter:
+    """The row of `key`. Raises ParameterError naming the closest keys."""
+    found = TABLE.get(key)
+    if found is None:
+        close = difflib.get_close_matches(key, TABLE, n=3, cutoff=0.4) or list(TABLE)[:3]
+        raise ParameterError(f"there is no parameter {key!r}", "did you mean " + ", ".join(close) + "?")
+    return found
+
+
+def rows(group: str | None = None, stage: str | None = None) -> tuple[Parameter, ...]:
+    """The rows in table order, of one `group` and/or one `stage` where given."""
+    return tuple(
+        parameter
+        for parameter in TABLE.values()
+        if group in (None, parameter.group) and stage in (None, parameter.stage)
+    )

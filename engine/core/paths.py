@@ -1,0 +1,115 @@
+"""Where things lie: bundled data, the user's folders, and safe writing into them.
+
+Nothing is created here except by `write_atomic`. CUELIGHT_HOME, when set, holds everything of the
+user's (config, cache, recordings) in one folder.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+import unicodedata
+from pathlib import Path
+
+from engine.core.errors import CuelightError
+
+_RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+_LONGEST_NAME = 80
+
+
+def assets_dir() -> Path:
+    """The bundled data: weights of the embedded model, demo clip, theme."""
+    return _bundle() / "assets"
+
+
+def presets_dir() -> Path:
+    """The bundled looks and mappings."""
+    return _bundle() / "presets"
+
+
+def config_dir() -> Path:
+    """The user's settings, mappings and looks."""
+    home = _home()
+    if home is not None:
+        return home / "config"
+    if sys.platform == "win32":
+        return _env_dir("APPDATA", "AppData/Roaming") / "Cuelight"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Application Support/Cuelight"
+    return _env_dir("XDG_CONFIG_HOME", ".config") / "cuelight"
+
+
+def cache_dir() -> Path:
+    """Files that can be made or downloaded again."""
+    home = _home()
+    if home is not None:
+        return home / "cache"
+    if sys.platform == "win32":
+        return _env_dir("LOCALAPPDATA", "AppData/Local") / "Cuelight" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/Cuelight"
+    return _env_dir("XDG_CACHE_HOME", ".cache") / "cuelight"
+
+
+def recordings_dir() -> Path:
+    """Where recordings and snapshots go."""
+    home = _home()
+    if home is not None:
+        return home / "recordings"
+    return Path.home() / ("Movies" if sys.platform == "darwin" else "Videos") / "Cuelight"
+
+
+def safe_name(text: str) -> str:
+    """`text` as the stem of a file name on every system; never empty, at most 80 characters."""
+    text = unicodedata.normalize("NFC", text)
+    kept = "".join(letter if letter.isalnum() or letter in "-_. " else " " for letter in text)
+    name = re.sub(r"\s+", " ", kept).strip(" .")[:_LONGEST_NAME].strip(" .")
+    if name.split(".")[0].lower() in _RESERVED:
+        name = "_" + name
+    return name or "untitled"
+
+
+def inside(base: Path, path: str | Path) -> Path:
+    """`path` below `base`, with links resolved. Raises CuelightError when it leads elsewhere."""
+    root = base.resolve()
+    found = (root / path).resolve()
+    if found != root and root not in found.parents:
+        raise CuelightError(f"{path} lies outside {base}", f"give a path inside {base}")
+    return found
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader finds the old file or the whole new one.
+
+    Makes the folder when missing. Raises OSError (disk full, no permission), leaving nothing behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _bundle() -> Path:
+    """The folder that holds assets/ and presets/: the checkout, or a frozen program's own folder."""
+    frozen = getattr(sys, "_MEIPASS", None)  # set by PyInstaller only
+    return Path(frozen) if frozen is not None else Path(__file__).resolve().parents[2]
+
+
+def _home() -> Path | None:
+    home = os.environ.get("CUELIGHT_HOME", "")
+    return Path(home).expanduser() if home else None
+
+
+def _env_dir(variable: str, otherwise: str) -> Path:
+    named = os.environ.get(variable, "")
+    # The XDG rules say that a relative path is to be ignored.
+    return Path(named) if os.path.isabs(named) else Path.home() / otherwise
