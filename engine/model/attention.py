@@ -1,0 +1,101 @@
+"""Attention: one backend signature, and the two attention layers of a Wan block.
+
+The backend is a plain function, so that it can be exchanged (by compute capability, or by a test).
+Shape letters: B batch, N query tokens, M key tokens, C channels, H heads, D head channels, L text rows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.model.cache import Cache
+from engine.model.policies import CachePlan
+from engine.model.rope import Rope, rotate
+from engine.model.spec import Arch
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(q [B,N,H,D], k [B,M,H,D], v [B,M,H,D]) -> [B,N,H,D]; full softmax, scale 1/sqrt(D)."""
+
+TextKV = tuple[Tensor, Tensor]
+"""Keys and values of the text for one layer, each [B, L, H, D]."""
+
+
+def attend(q_BNHD: Tensor, k_BMHD: Tensor, v_BMHD: Tensor) -> Tensor:
+    """Attend with torch's own kernels, without a mask."""
+    q, k, v = (x.transpose(1, 2) for x in (q_BNHD, k_BMHD, v_BMHD))
+    return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class View:
+    """What the queries of one forward see, made once and handed to every self-attention layer."""
+
+    rope_q: Rope
+    rope_k: Rope
+    attend: Attend
+    past: tuple[Cache, CachePlan] | None = None
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm over all channels, fp32 inside, dtype kept."""
+
+    def __init__(self, dim: int, eps: float) -> None:
+        """One weight per channel, applied after the norm."""
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last axis."""
+        return functional.rms_norm(x, x.shape[-1:], self.weight.to(x.dtype), self.eps).to(x.dtype)
+
+
+class _Projections(nn.Module):
+    """q, k, v, o and the norms of q and k (over all channels, before the split into heads)."""
+
+    def __init__(self, arch: Arch) -> None:
+        super().__init__()
+        self.heads = arch.heads
+        self.q = nn.Linear(arch.dim, arch.dim)
+        self.k = nn.Linear(arch.dim, arch.dim)
+        self.v = nn.Linear(arch.dim, arch.dim)
+        self.o = nn.Linear(arch.dim, arch.dim)
+        self.norm_q = RMSNorm(arch.dim, arch.eps)
+        self.norm_k = RMSNorm(arch.dim, arch.eps)
+
+    def _split(self, x_BNC: Tensor) -> Tensor:
+        batch, tokens, _ = x_BNC.shape
+        return x_BNC.view(batch, tokens, self.heads, -1)
+
+
+class SelfAttention(_Projections):
+    """Attention of the chunk's tokens to themselves and to the cached past."""
+
+    def forward(self, x_BNC: Tensor, layer: int, view: View) -> Tensor:
+        """Attend as `view` says; un-roped keys pass through the cache, RoPE is applied on reading."""
+        q = self._split(self.norm_q(self.q(x_BNC)))
+        k = self._split(self.norm_k(self.k(x_BNC)))
+        v = self._split(self.v(x_BNC))
+        if view.past is not None:
+            cache, plan = view.past
+            k, v = cache.write(layer, k, v, plan)
+        seen_BNHD = view.attend(rotate(q, view.rope_q), rotate(k, view.rope_k), v)
+        out: Tensor = self.o(seen_BNHD.flatten(2))
+        return out
+
+
+class CrossAttention(_Projections):
+    """Attention of the chunk's tokens to the text; no RoPE, no mask."""
+
+    def text_kv(self, text_BLC: Tensor) -> TextKV:
+        """Keys and values of an embedded text."""
+        return self._split(self.norm_k(self.k(text_BLC))), self._split(self.v(text_BLC))
+
+    def forward(self, x_BNC: Tensor, text: TextKV, attend: Attend) -> Tensor:
+        """Attend to the text's keys and values."""
+        q = self._split(self.norm_q(self.q(x_BNC)))
+        out: Tensor = self.o(attend(q, *text).flatten(2))
+        return out

@@ -1,0 +1,179 @@
+"""The tiny streaming video autoencoder (layout and keys of taew2_1).
+
+It maps groups of four pictures to one latent frame (4x in time, 8x in space, 16 channels) and back.
+Every block keeps only the last feature map it saw, so a stream of any length runs chunk by chunk and gives
+the same numbers as the whole clip at once. State is an argument, never an attribute: one network serves any
+number of streams. Knows nothing about diffusion, devices or pipelines.
+
+Legend of shape suffixes: B batch, F pictures, T time steps of a block, C channels, H/W picture, h/w latent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+LATENT_CHANNELS = 16
+FRAMES_PER_LATENT = 4
+SPATIAL_FACTOR = 8
+State = tuple[Tensor, ...]
+"""The last input of every memory block, in network order, each `[B, C, H, W]`."""
+
+
+@dataclass(frozen=True)
+class TAEArch:
+    """Sizes of one autoencoder: encoder width, decoder widths from latent to picture, memory blocks a stage.
+
+    `subpixel`: the decoder doubles its size by giving each pixel four of its own instead of one repeated, which a
+    small network learns much faster; the public files repeat. `trim`: pictures dropped at the start of a decoded
+    stream: the public files show one picture for the first latent, four for later ones.
+    """
+
+    encoder: int
+    decoder: tuple[int, int, int, int]
+    blocks: int = 3
+    subpixel: bool = False
+    trim: int = 3
+
+
+TAEW2_1 = TAEArch(encoder=64, decoder=(256, 128, 64, 64))
+POCKET_TAE = TAEArch(encoder=24, decoder=(96, 64, 32, 16), blocks=1, subpixel=True, trim=0)
+
+
+class MemoryBlock(nn.Module):
+    """Residual convolutions over a feature map and the one before it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv2d(2 * channels, channels, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )  # fmt: skip
+
+    def forward(self, x_TCHW: Tensor, past_TCHW: Tensor) -> Tensor:
+        """Both `[B*T, C, H, W]`; returns the same shape."""
+        joined = torch.cat([x_TCHW, past_TCHW], 1)
+        return functional.relu(self.conv(joined) + x_TCHW)
+
+
+class TimePool(nn.Module):
+    """Joins `stride` neighbouring feature maps into one by a 1x1 convolution."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv = nn.Conv2d(channels * stride, channels, 1, bias=False)
+
+    def forward(self, x_TCHW: Tensor) -> Tensor:
+        """`[B*T, C, H, W]` to `[B*T/stride, C, H, W]`."""
+        _, channels, height, width = x_TCHW.shape
+        return self.conv(x_TCHW.reshape(-1, self.stride * channels, height, width))
+
+
+class TimeGrow(nn.Module):
+    """Makes `stride` feature maps out of one by a 1x1 convolution, time-major, and doubles their size.
+
+    The public layout repeats pixels first; a 1x1 convolution commutes with that and costs a quarter when it
+    goes first.
+    """
+
+    def __init__(self, channels: int, stride: int, subpixel: bool) -> None:
+        super().__init__()
+        self.subpixel = subpixel
+        self.conv = nn.Conv2d(channels, channels * stride * (4 if subpixel else 1), 1, bias=False)
+
+    def forward(self, x_TCHW: Tensor) -> Tensor:
+        """`[B*T, C, H, W]` to `[B*T*stride, C, 2H, 2W]`."""
+        _, channels, height, width = x_TCHW.shape
+        grown = self.conv(x_TCHW)
+        if self.subpixel:
+            return functional.pixel_shuffle(grown.reshape(-1, 4 * channels, height, width), 2)
+        return functional.interpolate(grown.reshape(-1, channels, height, width), scale_factor=2.0)
+
+
+class SoftClamp(nn.Module):
+    """Squeezes latents smoothly into (-3, 3), the range the decoder was trained in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return torch.tanh(x / 3) * 3
+
+
+def _encoder(arch: TAEArch) -> nn.Sequential:
+    width = arch.encoder
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), nn.ReLU()]
+    for stride in (2, 2, 1):
+        layers += [TimePool(width, stride), nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False)]
+        layers += [MemoryBlock(width) for _ in range(arch.blocks)]
+    return nn.Sequential(*layers, nn.Conv2d(width, LATENT_CHANNELS, 3, padding=1))
+
+
+def _decoder(arch: TAEArch) -> nn.Sequential:
+    widths = arch.decoder
+    layers: list[nn.Module] = [SoftClamp(), nn.Conv2d(LATENT_CHANNELS, widths[0], 3, padding=1), nn.ReLU()]
+    for here, there, stride in zip(widths[:3], widths[1:], (1, 2, 2), strict=True):
+        layers += [MemoryBlock(here) for _ in range(arch.blocks)]
+        layers += [
+            nn.Identity(),
+            TimeGrow(here, stride, arch.subpixel),
+        ]  # Identity: the public layout's upsampling stood here
+        layers += [nn.Conv2d(here, there, 3, padding=1, bias=False)]
+    return nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(widths[3], 3, 3, padding=1))
+
+
+class TAE(nn.Module):
+    """Streaming autoencoder; `encode` and `decode` take the state of a stream and return the next one."""
+
+    def __init__(self, arch: TAEArch = TAEW2_1) -> None:
+        super().__init__()
+        self.arch = arch
+        self.encoder = _encoder(arch)
+        self.decoder = _decoder(arch)
+
+    def encode(self, video_BFCHW: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Encode pictures `[B, F, 3, H, W]` in [-1, 1] to latents `[B, ceil(F/4), 16, H/8, W/8]`.
+
+        `state` is what the previous call of the same stream returned, None at its start. A length that is not
+        a multiple of four is padded by repeating the last picture. H and W must be multiples of 8.
+        """
+        frames = video_BFCHW.shape[1]
+        missing = -frames % FRAMES_PER_LATENT
+        if missing:
+            video_BFCHW = torch.cat([video_BFCHW, video_BFCHW[:, -1:].expand(-1, missing, -1, -1, -1)], 1)
+        return _run(self.encoder, (video_BFCHW + 1) / 2, state)
+
+    def decode(self, latents_BFCHW: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Decode latents `[B, F, 16, h, w]` to pictures `[B, n, 3, 8h, 8w]` in [-1, 1].
+
+        At the start of a stream (`state` None) n = 4F - trim, later n = 4F.
+        """
+        video, next_state = self.decode_unclamped(latents_BFCHW, state)
+        return video.clamp(-1, 1), next_state
+
+    def decode_unclamped(self, latents_BFCHW: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """`decode` without the clamp to [-1, 1]: what training needs, for a clamped pixel teaches nothing."""
+        video, next_state = _run(self.decoder, latents_BFCHW, state)
+        if state is None:
+            video = video[:, self.arch.trim :]
+        return video * 2 - 1, next_state
+
+
+def _run(network: nn.Sequential, x_BFCHW: Tensor, state: State | None) -> tuple[Tensor, State]:
+    """All time steps of a call go through a layer together; memory blocks see the previous step beside each."""
+    batch = x_BFCHW.shape[0]
+    x = x_BFCHW.flatten(0, 1)
+    last: list[Tensor] = []
+    for layer in network:
+        if isinstance(layer, MemoryBlock):
+            steps = x.unflatten(0, (batch, -1))
+            before = torch.zeros_like(steps[:, 0]) if state is None else state[len(last)]
+            past = torch.cat([before[:, None], steps[:, :-1]], 1)
+            last.append(steps[:, -1])
+            x = layer(x, past.flatten(0, 1))
+        else:
+            x = layer(x)
+    return x.unflatten(0, (batch, -1)), tuple(last)

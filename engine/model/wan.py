@@ -1,0 +1,214 @@
+"""The causal Wan2.1 diffusion transformer with its optional VACE branch. One class for every size.
+
+Knows nothing of sampling, prompts or threads: (noisy latents, timesteps, text, past) -> flow.
+Shape letters: B batch, F latents of the chunk, h w latent size, N = F*T tokens (T per latent),
+C channels, L text rows, D text channels, K latents of the context.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from engine.core.errors import EngineError
+from engine.model.attention import Attend, TextKV, View, attend
+from engine.model.block import Block, modulate, per_latent
+from engine.model.cache import Cache
+from engine.model.policies import CachePlan
+from engine.model.rope import rope_table
+from engine.model.spec import Arch
+from engine.model.vace import VaceBlock, fit_context, scaled
+
+
+@dataclass(frozen=True)
+class CrossCache:
+    """Keys and values of one text for every block: made once per prompt, good for every step."""
+
+    main: tuple[TextKV, ...]
+    vace: tuple[TextKV, ...]
+
+
+def sinusoid(t: Tensor, freq_dim: int) -> Tensor:
+    """Timestep features [..., freq_dim]: cosines first, then sines; t in 0..1000.
+
+    Float64, because near t = 1000 fp32 angles are off by 5e-5; Apple's GPUs have no float64.
+    """
+    half = freq_dim // 2
+    wide = torch.float32 if t.device.type == "mps" else torch.float64
+    frequency = 10000.0 ** (-torch.arange(half, dtype=wide, device=t.device) / half)
+    angle = t.to(wide)[..., None] * frequency
+    return torch.cat((angle.cos(), angle.sin()), dim=-1)
+
+
+class Head(nn.Module):
+    """Last norm, modulation by the un-projected timestep embedding, and projection to patches."""
+
+    def __init__(self, arch: Arch) -> None:
+        """Names follow the public checkpoints' keys."""
+        super().__init__()
+        self.modulation = nn.Parameter(torch.randn(1, 2, arch.dim) / arch.dim**0.5)
+        self.norm = nn.LayerNorm(arch.dim, arch.eps, elementwise_affine=False)
+        self.head = nn.Linear(arch.dim, arch.patch_features)
+
+    def forward(self, x_BNC: Tensor, time_BFC: Tensor) -> Tensor:
+        """Patches [B, F, T, patch_features]."""
+        shift, scale = (self.modulation.unsqueeze(0) + time_BFC.unsqueeze(2)).unsqueeze(3).unbind(2)
+        return per_latent(self.head(modulate(self.norm(x_BNC), scale, shift)), time_BFC.shape[1])
+
+
+def unpatchify(patches_BFTQ: Tensor, rows: int, columns: int, arch: Arch) -> Tensor:
+    """[B, F, T, (row, column, channel)] -> [B, F, channels, h, w]."""
+    batch, latents = patches_BFTQ.shape[:2]
+    _, height, width = arch.patch
+    grid = patches_BFTQ.reshape(batch, latents, rows, columns, height, width, arch.out_dim)
+    return grid.permute(0, 1, 6, 2, 4, 3, 5).reshape(
+        batch, latents, arch.out_dim, rows * height, columns * width
+    )
+
+
+class CausalWan(nn.Module):
+    """Causal Wan2.1 DiT; parameter names are the public checkpoints' own."""
+
+    def __init__(self, arch: Arch, vace: bool = True) -> None:
+        """Build the network, initialised for training from scratch; `vace` adds the branch."""
+        super().__init__()
+        self.arch = arch
+        dim = arch.dim
+        self.patch_embedding = nn.Conv3d(arch.in_dim, dim, arch.patch, arch.patch)
+        self.text_embedding = nn.Sequential(
+            nn.Linear(arch.text_dim, dim), nn.GELU(approximate="tanh"), nn.Linear(dim, dim)
+        )
+        self.time_embedding = nn.Sequential(nn.Linear(arch.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
+        self.blocks = cast(Sequence[Block], nn.ModuleList(Block(arch) for _ in range(arch.layers)))
+        self.head = Head(arch)
+        self.vace_layers = arch.vace_layers if vace else ()
+        if self.vace_layers:
+            self.vace_patch_embedding = nn.Conv3d(arch.vace_in_dim, dim, arch.patch, arch.patch)
+            branch = nn.ModuleList(VaceBlock(arch, first=n == 0) for n in range(len(self.vace_layers)))
+            self.vace_blocks = cast(Sequence[VaceBlock], branch)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv3d):
+                nn.init.xavier_uniform_(module.weight.detach().flatten(1))
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for module in (*self.text_embedding, *self.time_embedding):
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(self.head.head.weight)
+        if self.vace_layers:
+            nn.init.zeros_(self.vace_blocks[0].before_proj.weight)
+            for block in self.vace_blocks:
+                nn.init.zeros_(block.after_proj.weight)
+
+    def cross_cache(self, text_BLD: Tensor) -> CrossCache:
+        """Text keys and values of every block; rows beyond the text are zero-padded to `text_len`."""
+        missing = self.arch.text_len - text_BLD.shape[1]
+        if missing < 0:
+            what = f"A text of {text_BLD.shape[1]} rows is longer than the model's {self.arch.text_len}."
+            raise EngineError(what, "Shorten the prompt.")
+        text_BLC = self.text_embedding(nn.functional.pad(text_BLD, (0, 0, 0, missing)).to(self._dtype))
+        vace = self.vace_blocks if self.vace_layers else ()
+        return CrossCache(
+            tuple(block.cross_attn.text_kv(text_BLC) for block in self.blocks),
+            tuple(block.cross_attn.text_kv(text_BLC) for block in vace),
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        text: Tensor | CrossCache,
+        *,
+        cache: Cache | None = None,
+        plan: CachePlan | None = None,
+        context: Tensor | None = None,
+        context_scale: float | Tensor = 1.0,
+        attend: Attend = attend,
+        vace_attend: Attend = attend,
+    ) -> Tensor:
+        """Flow (noise minus clean) of one chunk, same shape and dtype as `x`.
+
+        x: [B, F, 16, h, w] noisy latents, h and w even. t: [B, F] timesteps 0..1000, one per latent.
+        text: [B, L, text_dim] embedded rows (L <= text_len), or a `CrossCache` made from them.
+        plan: positions and slots of this chunk; None means positions 0..F-1. cache: None means that
+        the chunk sees only itself. context: [B, 96, K, h, w] VACE context; None or a float scale of
+        0 skips the branch. context_scale: float, or a tensor that broadcasts to [B, F].
+        attend / vace_attend: attention kernels of the main stack and of the branch's self-attention.
+        """
+        arch = self.arch
+        rows, columns = x.shape[3] // arch.patch[1], x.shape[4] // arch.patch[2]
+        if not isinstance(text, CrossCache):
+            text = self.cross_cache(text)
+        time_BFC, time_BF6C = self._embed_time(t)
+        x_BNC = _tokens(self.patch_embedding(x.transpose(1, 2).to(self._dtype)))
+
+        chunk = tuple(range(x.shape[1]))
+        positions = chunk if plan is None else plan.query_positions
+        past = _past(cache, plan)
+        grid = (rows, columns, arch.head_dim, x.device)
+        rope = rope_table(positions, *grid)
+        rope_k = rope if past is None else rope_table(past[1].key_positions, *grid)
+        view = View(rope, rope_k, attend, past)
+
+        hints: dict[int, Tensor] = {}
+        if context is not None and self.vace_layers and not _is_zero(context_scale):
+            rope_branch = rope if positions == chunk else rope_table(chunk, *grid)
+            branch = View(rope_branch, rope_branch, vace_attend)
+            hints = self._hints(x_BNC, context, time_BF6C, text, branch, attend)
+
+        for layer, block in enumerate(self.blocks):
+            hint = scaled(hints[layer], context_scale, len(chunk)) if layer in hints else None
+            x_BNC = block(x_BNC, time_BF6C, text.main[layer], layer, view, attend, hint)
+        return unpatchify(self.head(x_BNC, time_BFC), rows, columns, arch).to(x.dtype)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.patch_embedding.weight.dtype
+
+    def _embed_time(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Timestep embedding [B, F, C], and its projection to six modulations [B, F, 6, C]."""
+        features = sinusoid(t.flatten(), self.arch.freq_dim).to(self._dtype)
+        time_TC = self.time_embedding(features)
+        return time_TC.view(*t.shape, -1), self.time_projection(time_TC).view(*t.shape, 6, -1)
+
+    def _hints(
+        self,
+        x_BNC: Tensor,
+        context: Tensor,
+        time_BF6C: Tensor,
+        text: CrossCache,
+        view: View,
+        text_attend: Attend,
+    ) -> dict[int, Tensor]:
+        """Hint per main block; the branch sees only its own chunk, at positions from 0."""
+        context_BKC = _tokens(self.vace_patch_embedding(context.to(self._dtype)))
+        c_BNC = self.vace_blocks[0].before_proj(fit_context(context_BKC, x_BNC.shape[1])) + x_BNC
+        hints = {}
+        for n, block in enumerate(self.vace_blocks):
+            c_BNC = block(c_BNC, time_BF6C, text.vace[n], n, view, text_attend)
+            hints[self.vace_layers[n]] = block.after_proj(c_BNC)
+        return hints
+
+
+def _tokens(embedded_BCFhw: Tensor) -> Tensor:
+    """[B, C, F, h, w] -> [B, F*h*w, C]."""
+    return embedded_BCFhw.flatten(2).transpose(1, 2).contiguous()
+
+
+def _is_zero(scale: float | Tensor) -> bool:
+    """True only for a host number: a device tensor is never read back."""
+    return not isinstance(scale, Tensor) and scale == 0
+
+
+def _past(cache: Cache | None, plan: CachePlan | None) -> tuple[Cache, CachePlan] | None:
+    if cache is None:
+        return None
+    if plan is None:
+        raise EngineError("A KV cache was given without a plan.", "Pass the policy's plan for this chunk.")
+    return cache, plan
