@@ -215,7 +215,7 @@ class OscServer:
         if self._socket in ready:
             self._receive(self._socket)
         self._play_due()
-        for key, peer in self._feedback.flush(self._store.snapshot(), time.monotonic()):
+        for key, peer in self._feedback.flush(self._store, time.monotonic()):
             self._send(self._by_key[key], peer)
 
     def _patience(self) -> float | None:

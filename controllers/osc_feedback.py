@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from engine.core.store import Snapshot
+from engine.core.store import Store
 
 Peer: TypeAlias = tuple[str, int]
 
@@ -51,7 +51,7 @@ class Feedback:
         """When the next flush is due (`time.monotonic()` s); None when nothing waits."""
         return self._flush_at if self._changed else None
 
-    def flush(self, snapshot: Snapshot, now: float) -> Iterator[tuple[str, Peer]]:
+    def flush(self, store: Store, now: float) -> Iterator[tuple[str, Peer]]:
         """The keys to send and to whom, when it is time; they count as told."""
         if not self._changed or now < self._flush_at:
             return
@@ -61,6 +61,8 @@ class Feedback:
         for peer in [peer for peer, heard_at in self._peers.items() if now - heard_at > PEER_S]:
             del self._peers[peer]
         listeners = {*self._destinations, *self._peers}
+        # Looked at after the keys were taken: an older setter would keep its peer from the newest value.
+        snapshot = store.snapshot()
         for key in keys:
             setter = snapshot.source_of(key)
             yield from ((key, peer) for peer in listeners if not is_setter(peer, setter))

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,6 @@ from controllers.router import Router
 from engine.core.store import Store
 
 SCALE = "vace.context_scale"
-DUMP_PORT = 19123
 
 # The senders know nothing of Cuelight: they are other programs.
 MIDI_SENDER = """
@@ -142,6 +142,13 @@ def sender(code: str, *arguments: str) -> Iterator[Sender]:
         yield Sender(process)
 
 
+def free_port() -> int:
+    """A UDP port nobody uses now: two runs at once must not share one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Desk:
     """This program's end of the wires."""
 
@@ -150,7 +157,8 @@ class Desk:
         self.router = Router(self.store)
         self.router.load(generic_path())
         self.midi = MidiInputs(self.router, "jack")
-        self.osc = OscServer(self.store, port=0, destinations=[("127.0.0.1", DUMP_PORT)])
+        self.dump_port = free_port()
+        self.osc = OscServer(self.store, port=0, destinations=[("127.0.0.1", self.dump_port)])
         self.midi.start()
         self.osc.start()
         print(f"     {self.osc.status}", flush=True)
@@ -196,6 +204,7 @@ def single_messages(desk: Desk, midi: Sender) -> None:
 
 def feedback(desk: Desk, midi: Sender, heard: Path) -> None:
     midi.send(value=32)
+    wait_for(f"MIDI CC 1 = 32: {SCALE} = 2*32/127", desk.is_at(SCALE, 2 * 32 / 127))
     expected = f"/cuelight/vace/context_scale f {2 * 32 / 127:.6f}"
     wait_for(f"oscdump hears what MIDI set: {expected}", lambda: expected in heard.read_text())
 
@@ -248,38 +257,48 @@ def run(seconds: float, folder: Path) -> None:
     log, heard = folder / "jackd.log", folder / "oscdump.txt"
     desk = Desk()
     try:
-        wait_for("without JACK the inputs say so", lambda: "no system found" in desk.midi.status)
-        print(f"     {desk.midi.status}", flush=True)
-        with (
-            program("oscdump", "-L", str(DUMP_PORT), stdout=heard.open("w")),
-            sender(OSC_SENDER, str(desk.osc.port)) as osc,
-        ):
-            with jack_server(log):
-                with sender(MIDI_SENDER) as midi:
-                    wait_for("JACK and the sender are found", lambda: bool(desk.midi.devices), 60.0)
-                    print(f"     {desk.midi.status}", flush=True)
-                    single_messages(desk, midi)
-                    feedback(desk, midi, heard)
-                    storm(desk, midi, osc, seconds, busy=False)
-                    storm(desk, midi, osc, seconds, busy=True)
-                wait_for("unplugged: the input is gone", lambda: not desk.midi.devices)
-                with sender(MIDI_SENDER) as midi:
-                    wait_for("replugged: the input is open again", lambda: bool(desk.midi.devices), 60.0)
-                    midi.send(value=64)
-                    wait_for("and moves the value", desk.is_at(SCALE, 2 * 64 / 127))
-                    midi.process.kill()
-            wait_for("the JACK server is gone: no inputs", lambda: not desk.midi.devices)
-            oscsend(desk.osc.port, "vace/context_scale", "f", "0.5")
-            wait_for("OSC goes on", desk.is_at(SCALE, 0.5))
-            with jack_server(log), sender(MIDI_SENDER) as midi:
-                wait_for("a new JACK server is found", lambda: bool(desk.midi.devices), 90.0)
-                midi.send(value=10)
-                wait_for("and moves the value", desk.is_at(SCALE, 2 * 10 / 127))
-                desk.midi.stop()  # a server that ends with clients leaves 100 MB of shared memory behind
+        steps(desk, seconds, log, heard)
+    except Failed:
+        for line in (desk.midi.status, desk.osc.status, desk.osc.counts, desk.router.counts):
+            print(f"     {line}")
+        print(f"     {SCALE} = {desk.store.get(SCALE)} by {desk.store.snapshot().source_of(SCALE)}")
+        raise
     finally:
         desk.close()
     wait_for("no thread is left", lambda: {"midi", "osc"}.isdisjoint(t.name for t in threading.enumerate()))
     print(f"     {desk.osc.counts}\n     {desk.router.counts}", flush=True)
+
+
+def steps(desk: Desk, seconds: float, log: Path, heard: Path) -> None:
+    """What is sent, in order. Raises Failed at the first thing that does not happen."""
+    wait_for("without JACK the inputs say so", lambda: "no system found" in desk.midi.status)
+    print(f"     {desk.midi.status}", flush=True)
+    with (
+        program("oscdump", "-L", str(desk.dump_port), stdout=heard.open("w")),
+        sender(OSC_SENDER, str(desk.osc.port)) as osc,
+    ):
+        with jack_server(log):
+            with sender(MIDI_SENDER) as midi:
+                wait_for("JACK and the sender are found", lambda: bool(desk.midi.devices), 60.0)
+                print(f"     {desk.midi.status}", flush=True)
+                single_messages(desk, midi)
+                feedback(desk, midi, heard)
+                storm(desk, midi, osc, seconds, busy=False)
+                storm(desk, midi, osc, seconds, busy=True)
+            wait_for("unplugged: the input is gone", lambda: not desk.midi.devices)
+            with sender(MIDI_SENDER) as midi:
+                wait_for("replugged: the input is open again", lambda: bool(desk.midi.devices), 60.0)
+                midi.send(value=64)
+                wait_for("and moves the value", desk.is_at(SCALE, 2 * 64 / 127))
+                midi.process.kill()
+        wait_for("the JACK server is gone: no inputs", lambda: not desk.midi.devices)
+        oscsend(desk.osc.port, "vace/context_scale", "f", "0.5")
+        wait_for("OSC goes on", desk.is_at(SCALE, 0.5))
+        with jack_server(log), sender(MIDI_SENDER) as midi:
+            wait_for("a new JACK server is found", lambda: bool(desk.midi.devices), 90.0)
+            midi.send(value=10)
+            wait_for("and moves the value", desk.is_at(SCALE, 2 * 10 / 127))
+            desk.midi.stop()  # a server that ends with clients leaves 100 MB of shared memory behind
 
 
 def main() -> int:
