@@ -1,0 +1,91 @@
+"""Pose: the skeleton of one person, drawn as VACE was trained to read it.
+
+The 18 points and 17 limbs of OpenPose in VACE's colours (`engine.core.skeleton`, which says why its red and
+blue are swapped). Limbs are drawn at 60 % of their colour, joints on top of them at full.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.core.skeleton import COLORS, LIMB_BRIGHTNESS, LIMBS
+from engine.core.types import Image
+from engine.video.annotation import Annotation, fade, require_picture
+from engine.video.opencv import cv2
+from engine.video.people import Body, BodyTracker
+
+Points = npt.NDArray[np.float32]
+
+NEUTRAL = 0
+# OpenPose's order: nose, neck, right shoulder, elbow, wrist, the left ones, right hip, knee, ankle, the left
+# ones, right eye, left eye, right ear, left ear. The numbers are mediapipe's landmarks; it has no neck (-1):
+# that is the middle of the shoulders.
+_FROM_MEDIAPIPE = (0, -1, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7)
+NECK, RIGHT_SHOULDER, LEFT_SHOULDER = 1, 2, 5
+_SEEN = 0.3  # points less visible than this are left out
+_RADIUS = 4 / 1024  # half a limb's width and a joint's radius, as part of the picture's short side ...
+_LEAST_RADIUS = 1.25  # ... but at least this many pixels: thinner ones vanish at the engine's small sizes
+_FINER = 4  # small pictures are drawn this many times larger, then averaged down: soft edges, no pixel steps
+_FINE_SIDE = 1024  # large ones need that less: nothing is drawn on more than about this short side
+
+
+class Pose:
+    """Coloured limbs of one person on black; `gain` fades them to black. Nobody there: all black."""
+
+    def __init__(self) -> None:
+        """Load the network. Raises AnnotatorError."""
+        self._tracker = BodyTracker()
+
+    def annotate(self, image: Image, detail: float, gain: float, invert: bool) -> Annotation:
+        """The skeleton in `image` (u8 [H, W, 3])."""
+        require_picture(image, "pose")
+        body = self._tracker.find(image)
+        if body is None:
+            return Annotation(np.zeros_like(image), None, found=False, note="no person seen")
+        points, seen = openpose_points(body)
+        height, width = image.shape[:2]
+        control = draw_skeleton(points * np.array([width, height], np.float32), seen, height, width)
+        return Annotation(fade(control, NEUTRAL, gain), None)
+
+    def close(self) -> None:
+        """Free the network."""
+        self._tracker.close()
+
+
+def openpose_points(body: Body) -> tuple[Points, npt.NDArray[np.bool_]]:
+    """The 18 OpenPose points of `body`: f32 [18, 2] in parts of the picture, and which of them are seen."""
+    order = np.array(_FROM_MEDIAPIPE)
+    points = body.points[order]
+    seen = body.visibility[order] >= _SEEN
+    points[NECK] = points[[RIGHT_SHOULDER, LEFT_SHOULDER]].mean(axis=0)
+    seen[NECK] = seen[RIGHT_SHOULDER] and seen[LEFT_SHOULDER]
+    return points, seen
+
+
+def draw_skeleton(points: Points, seen: npt.NDArray[np.bool_], height: int, width: int) -> Image:
+    """The skeleton on black, u8 [H, W, 3] RGB. `points` are [18, 2] x, y in pixels of that picture."""
+    finer = min(max(_FINE_SIDE // min(height, width), 1), _FINER)
+    radius = max(_LEAST_RADIUS, _RADIUS * min(height, width)) * finer
+    # Far outside points (a knee below the picture) must not overflow the drawing's integers.
+    reach = 4 * max(height, width)
+    at = np.clip(points, -reach, reach) * finer
+    canvas = np.zeros((height * finer, width * finer, 3), np.uint8)
+    for (a, b), color in zip(LIMBS, COLORS, strict=False):
+        if seen[a] and seen[b]:
+            _limb(canvas, at[a], at[b], radius, color)
+    canvas = np.asarray(cv2.convertScaleAbs(canvas, alpha=LIMB_BRIGHTNESS), np.uint8)
+    for point, visible, color in zip(at, seen, COLORS, strict=True):
+        if visible:
+            cv2.circle(canvas, (round(float(point[0])), round(float(point[1]))), round(radius), color, -1)
+    return np.asarray(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _limb(canvas: Image, a: Points, b: Points, radius: float, color: tuple[int, int, int]) -> None:
+    """Fill the ellipse from `a` to `b`, `radius` being half its width."""
+    middle = (a + b) / 2
+    length, angle = math.dist(a, b), math.degrees(math.atan2(b[1] - a[1], b[0] - a[0]))
+    center = (round(float(middle[0])), round(float(middle[1])))
+    axes = (max(1, round(length / 2)), max(1, round(radius)))
+    outline = np.asarray(cv2.ellipse2Poly(center, axes, round(angle), 0, 360, 4), np.int32)
+    cv2.fillConvexPoly(canvas, outline, color)
