@@ -1,0 +1,97 @@
+"""Annotate: fits each frame to the engine's size and draws its control picture. Thread "annotate".
+
+An annotator that fails costs the control picture, never the frame: the engine then runs without control
+and the operator reads why. It does not know the model.
+"""
+
+from collections.abc import Callable
+
+from engine.core.channels import Closed, Latest, Ring
+from engine.core.store import Snapshot, Store
+from engine.core.types import ControlFrame, Frame, Image
+from engine.stages.reports import Reports, describe
+from engine.video.annotators import Annotation, Annotator
+from engine.video.fit import fit_crop
+
+RETRY_S = 2.0
+
+
+def engine_size(snapshot: Snapshot) -> tuple[int, int]:
+    """Height and width of the engine's pictures, from engine.resolution."""
+    height, width = snapshot.text("engine.resolution").split("x")
+    return int(height), int(width)
+
+
+class AnnotateStage:
+    """Takes the newest of `frames`; gives control frames to the engine and to whoever peeks."""
+
+    def __init__(
+        self,
+        store: Store,
+        make_annotator: Callable[[str], Annotator],
+        frames: Latest[Frame],
+        controls: Ring[ControlFrame],
+        preview: Latest[ControlFrame],
+        reports: Reports,
+        clock: Callable[[], float],
+    ) -> None:
+        self.note = ""
+        self._store = store
+        self._make_annotator = make_annotator
+        self._frames = frames
+        self._controls = controls
+        self._preview = preview
+        self._reports = reports
+        self._clock = clock
+        self._size = (0, 0)
+        self._annotators: dict[str, Annotator] = {}
+        self._retry_at: dict[str, float] = {}  # of annotators that failed
+
+    def tick(self) -> None:
+        """Annotate the newest frame; waits for one."""
+        frame = self._frames.get()
+        if frame is None:
+            return
+        snapshot = self._store.snapshot()
+        size = engine_size(snapshot)
+        if size != self._size:
+            self.close()  # they remember pictures of the old size
+            self._size = size
+        fitted = Frame(fit_crop(frame.image, *size), frame.captured_at, frame.index)
+        drawn = self._draw(fitted.image, snapshot)
+        self.note = drawn.note
+        name = snapshot.text("annotator.name")
+        control_frame = ControlFrame(fitted, drawn.control, drawn.mask, name, drawn.found, drawn.note)
+        self._controls.put(control_frame)
+        self._preview.put(control_frame)
+
+    def close(self) -> None:
+        """Release every annotator that was made."""
+        while self._annotators:
+            self._annotators.popitem()[1].close()
+
+    def _draw(self, image: Image, snapshot: Snapshot) -> Annotation:
+        name = snapshot.text("annotator.name")
+        if self._clock() < self._retry_at.get(name, 0.0):
+            return Annotation(None, None, False, self.note)
+        try:
+            if name not in self._annotators:
+                self._annotators[name] = self._make_annotator(name)
+            return self._annotators[name].annotate(
+                image,
+                snapshot.number("annotator.detail"),
+                snapshot.number("annotator.gain"),
+                snapshot.flag("mask.invert"),
+            )
+        except Closed:
+            raise
+        except Exception as error:  # whatever a library raises, the frame goes on without control
+            return self._without(name, error)
+
+    def _without(self, name: str, error: Exception) -> Annotation:
+        self._reports.add("annotate", error)
+        self._retry_at[name] = self._clock() + RETRY_S
+        broken = self._annotators.pop(name, None)
+        if broken is not None:
+            broken.close()
+        return Annotation(None, None, False, f"no control picture: {describe(error)}")

@@ -1,0 +1,247 @@
+"""Generate: one chunk per tick from the newest control frames. Thread "engine".
+
+It loads the session, loads it again when the model or the size changes, and rebuilds it after any
+exception. It does not know cameras or outputs: control frames come from a ring, chunks go to a fifo.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from engine.core.channels import Closed, Fifo, Latest, Ring
+from engine.core.errors import CuelightError
+from engine.core.store import Snapshot, Store
+from engine.core.types import ControlFrame, Image
+from engine.session import ChunkInput, ChunkOutput, Live, Mode, Session
+from engine.stages.annotate import engine_size
+from engine.stages.prompt import Spoken
+from engine.stages.reports import Reports, describe
+
+# Motion keeps its speed while the engine needs at most this long for a chunk; older input is passed over.
+LONGEST_SPAN_S = 2.0
+FIRST_SPAN_S = 0.5
+BACK_OFF_S = 0.5
+BACK_OFF_MOST_S = 8.0
+_WAIT_S = 0.25  # without new frames, how often commands and reloads are looked at
+
+
+class OpenSession(Protocol):
+    """Builds a session of a pipeline for pictures of a size. Raises WeightsError or EngineError."""
+
+    def __call__(self, pipeline: str, height: int, width: int) -> Session: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class EngineState:
+    """`word` for the lamp; `reason` for the ladder, empty while it runs."""
+
+    word: Literal["loading", "running", "failed"]
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Generated frames (u8 [N, H, W, 3]) on their way to the output.
+
+    `captured_at` is the capture time of the control frame each one shows; `made_at` when they were
+    ready, `took` seconds after their input was taken.
+    """
+
+    frames: Image
+    captured_at: tuple[float, ...]
+    mode: Mode
+    version: int
+    made_at: float
+    took: float
+
+
+class GenerateStage:
+    """The session and what it needs at each chunk."""
+
+    def __init__(
+        self,
+        store: Store,
+        open_session: OpenSession,
+        controls: Ring[ControlFrame],
+        wishes: Latest[Session],
+        spoken: Latest[Spoken],
+        chunks: Fifo[Chunk],
+        reports: Reports,
+        clock: Callable[[], float],
+    ) -> None:
+        self.state = EngineState("loading", "loading model")
+        self.device = ""
+        self.commands: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._store = store
+        self._open_session = open_session
+        self._controls = controls
+        self._wishes = wishes
+        self._spoken = spoken
+        self._chunks = chunks
+        self._reports = reports
+        self._clock = clock
+        self._changed = threading.Event()
+        self._session: Session | None = None
+        self._loaded = ("", (0, 0))  # what `_session` was opened with
+        self._failures = 0
+        self._retry_at = 0.0
+        self._taken_until: float | None = None
+        self._next_take = 0.0
+
+    @property
+    def session(self) -> Session | None:
+        """The session in use, or None while there is none."""
+        return self._session
+
+    def wake(self) -> None:
+        """The model was changed, or the runtime stops: end any wait."""
+        self._changed.set()
+
+    def tick(self) -> None:
+        """Make one chunk; waits for frames. An exception drops the session, and the next tick rebuilds it."""
+        try:
+            self._turn()
+        except Closed:
+            raise
+        except Exception as error:
+            self._fail(error)
+            raise
+
+    def close(self) -> None:
+        """Release the model."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _turn(self) -> None:
+        if self._wait_until(self._retry_at):
+            return
+        snapshot = self._store.snapshot()
+        wanted = (snapshot.text("engine.pipeline"), engine_size(snapshot))
+        if self._session is None or wanted != self._loaded:
+            self._load(*wanted)
+            return
+        self._obey(self._session)
+        spoken = self._hear(self._session)
+        if spoken is None or self._wait_until(self._next_take):
+            return
+        frames = self._take(self._session, snapshot)
+        if frames:
+            self._make(self._session, spoken, frames, snapshot)
+
+    def _load(self, pipeline: str, size: tuple[int, int]) -> None:
+        height, width = size
+        self.state = EngineState("loading", f"loading model {pipeline} {height}x{width}")
+        self.close()  # first, so that there is room for the new one
+        self._session = self._open_session(pipeline, height, width)
+        self._loaded = (pipeline, size)
+        self.device = str(self._session.pipeline.device)
+        self._taken_until = None
+        self._wishes.put(self._session)
+        self.state = EngineState("running", "")
+
+    def _obey(self, session: Session) -> None:
+        while not self.commands.empty():
+            self.commands.get_nowait()
+            session.reset()
+
+    def _hear(self, session: Session) -> Spoken | None:
+        """The newest prompt made for this session; waits a little for the first one."""
+        spoken = self._spoken.peek()
+        if spoken is None or spoken.session is not session:
+            self._spoken.get(_WAIT_S)
+            spoken = self._spoken.peek()
+        return spoken if spoken is not None and spoken.session is session else None
+
+    def _take(self, session: Session, snapshot: Snapshot) -> list[ControlFrame]:
+        """Control frames spread over the time since the last take; [] when nothing new came."""
+        now = self._clock()
+        since = now - FIRST_SPAN_S if self._taken_until is None else self._taken_until
+        since = max(since, now - LONGEST_SPAN_S)
+        frames = self._controls.take(session.frames_in, since, _captured_at, _WAIT_S)
+        if not frames or any(f.frame.image.shape[:2] != (session.height, session.width) for f in frames):
+            return []
+        self._taken_until = frames[-1].frame.captured_at
+        # More frames than the output shows would be work for nothing.
+        self._next_take = self._clock() + session.frames_in / snapshot.number("output.fps")
+        return frames
+
+    def _make(
+        self, session: Session, spoken: Spoken, frames: Sequence[ControlFrame], snapshot: Snapshot
+    ) -> None:
+        started = self._clock()
+
+        def emit(output: ChunkOutput) -> None:
+            # A first chunk is shorter than its input: what is missing is its beginning.
+            captured = tuple(f.frame.captured_at for f in frames[-len(output.frames) :])
+            now = self._clock()
+            self._chunks.put(
+                Chunk(output.frames, captured, output.mode, output.version, made_at=now, took=now - started)
+            )
+
+        session.step(
+            chunk_input(frames),
+            self._live,
+            spoken.conditioning,
+            steps=snapshot.whole("engine.steps"),
+            seed=snapshot.whole("engine.seed"),
+            emit=emit,
+        )
+        self._failures = 0
+
+    def _live(self) -> Live:
+        """The values that are heard inside a chunk, as they are now."""
+        snapshot = self._store.snapshot()
+        return Live(snapshot.number("vace.context_scale"), snapshot.version)
+
+    def _fail(self, error: Exception) -> None:
+        back_off = min(BACK_OFF_S * 2**self._failures, BACK_OFF_MOST_S)
+        self._failures += 1
+        self._retry_at = self._clock() + back_off
+        what = error.what if isinstance(error, CuelightError) else describe(error)
+        self.state = EngineState("failed", f"engine failed, rebuilding: {what}")
+        try:
+            self.close()
+        except Exception as further:  # a broken session may not even close; it is dropped all the same
+            self._reports.add("engine", further)
+
+    def _wait_until(self, instant: float) -> bool:
+        """Wait until `instant` or a wake; False when there was nothing to wait for."""
+        seconds = instant - self._clock()
+        if seconds <= 0:
+            return False
+        if self._changed.wait(seconds):
+            self._changed.clear()
+        return True
+
+
+def chunk_input(frames: Sequence[ControlFrame]) -> ChunkInput:
+    """One chunk's input as the newest frame's annotator drew it.
+
+    Where the annotator was changed within the frames, the older ones take the control picture of the
+    first new one. Returns control u8 [F, H, W, 3] or None, mask u8 [F, H, W] or None.
+    """
+    newest = frames[-1]
+    kind = (newest.annotator, newest.control is None, newest.mask is None)
+    alike = newest
+    chosen: list[ControlFrame] = []
+    for frame in reversed(frames):
+        if (frame.annotator, frame.control is None, frame.mask is None) == kind:
+            alike = frame
+        chosen.append(alike)
+    chosen.reverse()
+    controls = [frame.control for frame in chosen if frame.control is not None]
+    masks = [frame.mask for frame in chosen if frame.mask is not None]
+    return ChunkInput(
+        control=np.stack(controls) if controls else None,
+        mask=np.stack(masks) if masks else None,
+        annotator=newest.annotator,
+    )
+
+
+def _captured_at(frame: ControlFrame) -> float:
+    return frame.frame.captured_at

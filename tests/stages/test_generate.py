@@ -1,0 +1,324 @@
+"""From camera frames to chunks: annotate, prompt and engine ticked by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.core.channels import Fifo, Latest, Ring
+from engine.core.errors import AnnotatorError, EngineError, WeightsError
+from engine.core.store import Store
+from engine.core.types import ControlFrame, Frame, Image
+from engine.stages.annotate import AnnotateStage, engine_size
+from engine.stages.generate import Chunk, GenerateStage, chunk_input
+from engine.stages.prompt import PromptStage
+from engine.stages.reports import Reports
+from tests.fakes import HEIGHT, WIDTH, FakeAnnotators, FakeClock, FakeEngine, flat
+
+
+class Line:
+    """The three stages in a row on one clock; `film` feeds camera frames, `turn` makes one engine tick."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.store = Store()
+        self.reports = Reports(self.clock)
+        self.annotators = FakeAnnotators()
+        self.engine = FakeEngine(chunk_s=0.0)
+        self.frames: Latest[Frame] = Latest()
+        self.controls: Ring[ControlFrame] = Ring(128)
+        self.preview: Latest[ControlFrame] = Latest()
+        self.wishes: Latest[Any] = Latest()
+        self.spoken: Any = Latest()
+        self.chunks: Fifo[Chunk] = Fifo(2)
+        self.annotate = AnnotateStage(
+            self.store,
+            self.annotators.make,
+            self.frames,
+            self.controls,
+            self.preview,
+            self.reports,
+            self.clock,
+        )
+        self.prompt = PromptStage(self.store, self.wishes, self.spoken, self.reports)
+        self.generate = GenerateStage(
+            self.store, self.engine.open, self.controls, self.wishes, self.spoken, self.chunks, self.reports,
+            self.clock,
+        )  # fmt: skip
+
+        def wait_until(instant: float) -> bool:
+            waits = instant > self.clock.now
+            self.clock.now = max(self.clock.now, instant)
+            return waits
+
+        self.generate._wait_until = wait_until  # type: ignore[method-assign]
+        self.level = 0
+
+    def film(self, seconds: float, fps: float = 30.0) -> None:
+        for _ in range(round(seconds * fps)):
+            self.clock.advance(1 / fps)
+            self.level += 1
+            self.frames.put(Frame(flat(self.level), self.clock.now, self.level))
+            self.annotate.tick()
+
+    def load(self) -> None:
+        self.generate.tick()
+        self.prompt.tick()
+
+    def turn(self) -> Chunk | None:
+        self.generate.tick()
+        return self.chunks.get(timeout=0)
+
+    def chunk(self) -> Chunk:
+        """The next chunk; ticks that only wait are passed over."""
+        for _ in range(4):
+            if (made := self.turn()) is not None:
+                return made
+        raise AssertionError("no chunk was made")
+
+
+@pytest.fixture
+def line() -> Line:
+    made = Line()
+    made.load()
+    return made
+
+
+def levels(chunk: Chunk) -> list[int]:
+    """Camera levels that the frames show (annotator and session both draw the negative)."""
+    return [int(frame.mean()) for frame in chunk.frames]
+
+
+def test_one_chunk_from_camera_to_fifo(line: Line) -> None:
+    line.film(1.0)
+    chunk = line.chunk()
+    assert chunk.frames.shape == (9, HEIGHT, WIDTH, 3)
+    assert len(chunk.captured_at) == 9
+    assert chunk.captured_at[-1] == line.clock.now
+    assert levels(chunk)[-1] == 30
+    assert chunk.mode.name == "V2V scribble"
+    line.film(1.2)
+    chunk = line.chunk()
+    assert levels(chunk) == list(range(33, 67, 3)), "an even sample of the time since the last chunk"
+    step, conditioning, steps, seed = line.engine.sessions[0].steps[-1]
+    assert (step.annotator, conditioning.text, steps, seed) == ("scribble", "gold figure, night", 4, 42)
+    assert step.control is not None and step.control.shape == (12, HEIGHT, WIDTH, 3)
+    assert line.generate.state.word == "running"
+
+
+def test_slow_engine_passes_over_what_is_too_old(line: Line) -> None:
+    line.film(1.0)
+    line.chunk()
+    line.film(5.0)
+    chunk = line.chunk()
+    assert chunk.captured_at[0] > line.clock.now - 2.0
+    assert line.controls.dropped > 30
+
+
+def test_fast_engine_waits_for_the_camera(line: Line) -> None:
+    """Never more frames than the output can show: 12 frames at 30 per second take 0.4 s."""
+    line.film(1.0)
+    line.chunk()
+    taken = line.clock.now
+    line.film(1 / 30)
+    assert line.turn() is None
+    assert line.clock.now == pytest.approx(taken + 0.4)
+    assert line.turn() is not None
+
+
+def test_no_source_no_chunk(line: Line) -> None:
+    line.film(0.5)
+    line.chunk()
+    assert line.turn() is None
+    assert line.turn() is None
+    assert line.generate.state.word == "running"
+
+
+def test_live_values_are_read_inside_the_chunk(line: Line) -> None:
+    line.film(1.0)
+    version = line.store.set("vace.context_scale", 0.25, "midi")
+    chunk = line.chunk()
+    heard = line.engine.sessions[0].lives[-1]
+    assert (heard.context_scale, heard.version, chunk.version) == (0.25, version, version)
+
+
+def test_exception_in_a_step_rebuilds_the_session(line: Line) -> None:
+    line.film(1.0)
+    line.engine.faults.append(RuntimeError("CUDA out of memory"))
+    with pytest.raises(RuntimeError):
+        for _ in range(3):
+            line.turn()
+    assert "engine failed" in line.generate.state.reason
+    assert "CUDA out of memory" in line.generate.state.reason
+    assert line.engine.sessions[0].closed.is_set()
+    assert line.generate.session is None
+    failed_at = line.clock.now
+    line.generate.tick()
+    assert line.clock.now == pytest.approx(failed_at + 0.5), "a short back-off"
+    line.load()
+    assert len(line.engine.sessions) == 2
+    line.film(1.0)
+    assert len(line.chunk().frames) == 9, "a new stream"
+    assert line.generate.state.word == "running"
+
+
+def test_back_off_grows_and_is_bounded(line: Line) -> None:
+    line.generate.close()
+    line.engine.refusals = [WeightsError(f"bad weights {k}", "download again") for k in range(8)]
+    waits = []
+    for _ in range(8):
+        with pytest.raises(WeightsError):
+            while True:
+                line.generate.tick()
+        assert line.generate.state.word == "failed" and "bad weights" in line.generate.state.reason
+        before = line.clock.now
+        line.generate.tick()
+        waits.append(line.clock.now - before)
+    assert waits == pytest.approx([0.5, 1, 2, 4, 8, 8, 8, 8])
+    line.load()
+    assert line.generate.state.word == "running"
+
+
+def test_resolution_change_reloads(line: Line) -> None:
+    line.film(1.0)
+    line.chunk()
+    line.store.set("engine.resolution", "160x288", "gui")
+    line.film(0.5)
+    assert line.turn() is None, "this tick loaded"
+    assert line.engine.opened[-1] == ("pocket", 160, 288)
+    assert line.engine.sessions[0].closed.is_set()
+    line.prompt.tick()
+    line.film(0.5)
+    chunk = line.chunk()
+    assert chunk.frames.shape[1:3] == (160, 288)
+
+
+def test_frames_of_another_size_are_not_used(line: Line) -> None:
+    line.film(0.5)
+    line.store.set("engine.resolution", "160x288", "gui")
+    line.film(1 / 30)
+    line.store.set("engine.resolution", "128x224", "gui")
+    assert line.turn() is None
+    line.film(0.6)
+    assert line.chunk().frames.shape[1:3] == (128, 224)
+
+
+def test_reset_is_queued_and_obeyed(line: Line) -> None:
+    line.film(1.0)
+    line.chunk()
+    line.generate.commands.put("reset")
+    line.generate.commands.put("reset")
+    line.film(1.0)
+    assert len(line.chunk().frames) == 9
+    assert line.engine.sessions[0].resets == 2
+
+
+def test_prompt_follows_the_text(line: Line) -> None:
+    line.store.set("prompt.text", "ice zzz cave", "gui")
+    line.wishes.put(line.generate.session)
+    line.prompt.tick()
+    assert line.prompt.ignored == ("zzz",) and line.prompt.note == ""
+    spoken = line.spoken.peek()
+    assert spoken.version == line.store.snapshot().version_of("prompt.text")
+    line.film(1.0)
+    line.chunk()
+    assert line.engine.sessions[0].steps[-1][1].text == "ice zzz cave"
+
+
+@pytest.mark.parametrize(
+    ("text", "note"), [("", "is empty"), ("  ", "is empty"), ("zzz", "none of these words")]
+)
+def test_prompt_that_leads_nowhere_is_noted(line: Line, text: str, note: str) -> None:
+    line.store.set("prompt.text", text, "gui")
+    line.wishes.put(line.generate.session)
+    line.prompt.tick()
+    assert note in line.prompt.note
+
+
+def test_prompt_that_cannot_be_read_keeps_the_old_one(line: Line) -> None:
+    line.store.set("prompt.text", "!", "gui")
+    line.wishes.put(line.generate.session)
+    with pytest.raises(EngineError):
+        line.prompt.tick()
+    line.film(1.0)
+    line.chunk()
+    assert line.engine.sessions[0].steps[-1][1].text == "gold figure, night"
+
+
+def test_first_prompt_that_cannot_be_read_starts_without() -> None:
+    line = Line()
+    line.store.set("prompt.text", "!", "gui")
+    line.load()
+    assert "cannot read" in line.reports.recent()[-1].text
+    line.film(1.0)
+    line.chunk()
+    assert line.engine.sessions[0].steps[-1][1].text == ""
+
+
+def test_known_prompts_come_from_the_cache(line: Line) -> None:
+    first = line.spoken.peek().conditioning
+    for text in ("ice", "gold figure, night"):
+        line.store.set("prompt.text", text, "gui")
+        line.wishes.put(line.generate.session)
+        line.prompt.tick()
+    assert line.spoken.peek().conditioning is first
+
+
+def test_annotator_failure_costs_the_control_not_the_frame(line: Line) -> None:
+    line.film(0.1)
+    line.annotators.made["scribble"].fault = RuntimeError("no lines today")
+    line.film(1.0)
+    assert "no lines today" in line.annotate.note
+    newest = line.preview.peek()
+    assert newest is not None and newest.control is None and not newest.found
+    assert line.annotators.made["scribble"].closed
+    line.chunk()
+    assert line.engine.sessions[0].steps[-1][0].control is None
+    line.film(2.5)
+    assert line.annotate.note == "", "made again after a moment"
+    assert line.chunk().mode.name == "V2V scribble"
+
+
+def test_missing_annotator_is_tried_seldom(line: Line) -> None:
+    line.annotators.broken["pose"] = AnnotatorError("mediapipe is missing", "pip install mediapipe")
+    line.store.set("annotator.name", "pose", "gui")
+    line.film(1.5)
+    assert "mediapipe is missing" in line.annotate.note
+    assert line.reports.recent()[-1].count == 1
+    line.store.set("annotator.name", "scribble", "gui")
+    line.film(0.1)
+    assert line.annotate.note == ""
+
+
+def test_annotator_takes_its_knobs_and_size(line: Line) -> None:
+    line.film(0.1)
+    first = line.annotators.made["scribble"]
+    line.store.set("engine.resolution", "192x336", "gui")
+    line.film(0.1)
+    assert first.closed, "annotators remember pictures: a new size takes a new one"
+    newest = line.preview.peek()
+    assert newest is not None and newest.frame.image.shape == (192, 336, 3)
+    line.annotate.close()
+    assert line.annotators.made["scribble"].closed
+    assert engine_size(line.store.snapshot()) == (192, 336)
+
+
+def control_frame(
+    level: int, annotator: str, control: Image | None, mask: Image | None = None
+) -> ControlFrame:
+    return ControlFrame(Frame(flat(level), float(level), level), control, mask, annotator, True, "")
+
+
+def test_chunk_input_speaks_with_one_voice() -> None:
+    old = [control_frame(k, "edges", flat(k)) for k in range(3)]
+    new = [control_frame(k, "segmentation", flat(k), flat(k)[..., 0]) for k in range(3, 6)]
+    made = chunk_input([*old, *new])
+    assert made.annotator == "segmentation"
+    assert made.control is not None and made.mask is not None
+    assert [int(c.mean()) for c in made.control] == [3, 3, 3, 3, 4, 5]
+    assert [int(m.mean()) for m in made.mask] == [3, 3, 3, 3, 4, 5]
+    none = chunk_input([*old, control_frame(9, "none", None)])
+    assert (none.control, none.mask, none.annotator) == (None, None, "none")
+    hole = chunk_input([old[0], control_frame(1, "edges", None), old[2]])
+    assert hole.control is not None
+    assert [int(np.mean(c)) for c in hole.control] == [0, 2, 2]
