@@ -1,0 +1,1 @@
+"""The face of Cuelight: the only package that imports Qt."""

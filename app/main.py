@@ -1,0 +1,112 @@
+"""The composition root: builds everything once, in reading order, and takes it down again.
+
+table -> store -> settings -> runtime -> hands -> window. Nothing here is global.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.bridge import Bridge
+from app.errands import Errands
+from app.hands import Hands
+from app.notices import Notices
+from app.options import Options
+from app.settings import Settings, restore, settings_path
+from app.window import Window
+from controllers.mapping import generic_path, user_path
+from controllers.midi import MidiInputs
+from controllers.osc import OscServer
+from controllers.router import Router
+from engine.core.errors import ControllerError, ParameterError
+from engine.core.parameters import TABLE
+from engine.core.store import Store
+from engine.runtime import Runtime
+
+SETTER = "command line"
+STOP_S = 20.0  # a chunk being made, or a model being loaded, is waited for; the window is gone already
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything that was built, ready to be started and taken down."""
+
+    store: Store
+    settings: Settings
+    notices: Notices
+    errands: Errands
+    runtime: Runtime
+    hands: Hands
+    bridge: Bridge
+    window: Window
+    command: Callable[[str], None]
+
+    def start(self) -> None:
+        """Threads first, then the window, so that it opens on a running stream."""
+        self.errands.start()
+        self.runtime.start()
+        self.hands.start()
+        self.bridge.start()
+        self.window.show()
+
+    def stop(self) -> tuple[str, ...]:
+        """Down again: nothing new comes in, nothing goes out, all is written. Names threads that hang."""
+        self.bridge.stop()
+        self.hands.stop()
+        self.settings.window = self.window.memory
+        self.errands.run(lambda: self.settings.save(self.store))
+        stuck = self.runtime.stop(STOP_S)
+        if not self.errands.stop():
+            stuck = (*stuck, "errands")
+        for name in stuck:
+            _log.error("the thread %s did not end in time", name)
+        return stuck
+
+
+def compose(options: Options, notices: Notices, make_runtime: Callable[[Store], Runtime] = Runtime) -> Stage:
+    """Build everything, in reading order; nothing runs yet."""
+    errands = Errands(lambda _name, error: notices.report(error))
+    store = Store(TABLE)
+    settings = restore(settings_path(), store, notices)
+    _take(options, store, notices)
+    runtime = make_runtime(store)
+
+    def command(name: str) -> None:
+        try:
+            runtime.command(name)
+        except ParameterError as error:
+            notices.report(error)
+
+    router = Router(store, command)
+    _load_mapping(router, notices)
+    midi = MidiInputs(router, "jack" if options.jack else None) if options.midi else None
+    osc = OscServer(store, port=options.osc_port, on_command=command) if options.osc_port else None
+    hands = Hands(router, midi, osc, notices, errands, user_path())
+    bridge = Bridge(store, runtime, hands, notices, errands)
+    window = Window(bridge, settings.window)
+    return Stage(store, settings, notices, errands, runtime, hands, bridge, window, command)
+
+
+def _take(options: Options, store: Store, notices: Notices) -> None:
+    """The command line goes before what was remembered."""
+    for key, value in (("source.uri", options.source), ("prompt.text", options.prompt)):
+        if value is None:
+            continue
+        try:
+            store.set(key, value, SETTER)
+        except ParameterError as error:
+            notices.report(error)
+
+
+def _load_mapping(router: Router, notices: Notices) -> None:
+    """The user's own mapping, else the bundled one; a bad file is explained and left as it is."""
+    for path in (user_path(), generic_path()):
+        if not path.is_file():
+            continue
+        try:
+            router.load(path)
+        except ControllerError as error:
+            notices.report(error)
+        else:
+            return

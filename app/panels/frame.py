@@ -1,0 +1,67 @@
+"""The frame all panels share: a rounded dark card with a quiet title."""
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from app import theme
+
+
+class Panel(QFrame):
+    """A card; `body` is where the panel's widgets go, `heading` the line of its title."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.setObjectName("panel")
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(theme.PAD, 10, theme.PAD, theme.PAD)
+        outer.setSpacing(theme.GAP)
+        self.heading = QHBoxLayout()
+        self.heading.setSpacing(theme.GAP)
+        self.heading.addWidget(title_label(title))
+        self.heading.addStrut(20)
+        self.heading.addStretch(1)
+        outer.addLayout(self.heading)
+        self.body = QVBoxLayout()
+        self.body.setSpacing(theme.GAP)
+        outer.addLayout(self.body, 1)
+
+
+def title_label(text: str) -> QLabel:
+    """A panel's title."""
+    label = QLabel(text.upper())
+    label.setObjectName("title")
+    return label
+
+
+def secondary_label(text: str = "", parent: QWidget | None = None) -> QLabel:
+    """A line in the second colour."""
+    label = QLabel(text, parent)
+    label.setObjectName("secondary")
+    return label
+
+
+class OneLine(QLabel):
+    """A line in the second colour that is cut where it is too long, and whole in its tooltip."""
+
+    def __init__(self, cut: Qt.TextElideMode = Qt.TextElideMode.ElideRight) -> None:
+        super().__init__()
+        self.setObjectName("secondary")
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._cut = cut
+        self._whole = ""
+
+    def show_text(self, text: str, detail: str = "") -> None:
+        """Show `text`; the tooltip holds all of it, or `detail`."""
+        if text != self._whole:
+            self._whole = text
+            self.setToolTip(detail or text)
+            self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: D102
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setText(self.fontMetrics().elidedText(self._whole, self._cut, self.width()))

@@ -1,0 +1,108 @@
+"""The three buttons that save a show: BLACKOUT, FREEZE, CAMERA. Large, always there, never confirmed."""
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from app import theme
+from app.bridge import Bridge
+from app.hands import Lamp
+from app.painting import draw_map_dot
+from app.panels.frame import Panel, secondary_label
+from app.parameter_widgets import Bound
+from engine.core.parameters import Value
+
+ROWS = (
+    ("output.blackout", "BLACKOUT", "B"),
+    ("output.freeze", "FREEZE", "F"),
+    ("output.clean_camera", "CAMERA", "C"),
+)
+
+
+class SafetyButton(QWidget):
+    """A toggle that is hard to miss; acts when pressed, not when released."""
+
+    edited = Signal(object)
+
+    def __init__(self, word: str, letter: str, ink: str) -> None:
+        super().__init__()
+        self._word, self._letter, self._ink = word, letter, ink
+        self._on = False
+        self._lamp, self._clock = Lamp(), 0.0
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumHeight(theme.TOUCH)
+
+    def sizeHint(self) -> QSize:  # noqa: D102
+        return QSize(180, 44)
+
+    def shown(self) -> Value:
+        """The value on display."""
+        return self._on
+
+    def show_value(self, value: Value) -> None:
+        """Show on or off."""
+        self._on = value is True
+        self.update()
+
+    def show_lamp(self, lamp: Lamp, clock: float) -> None:
+        """Show what the hands do with it."""
+        if lamp != self._lamp or lamp.listening:
+            self._lamp, self._clock = lamp, clock
+            self.update()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: D102
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.edited.emit(not self._on)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: D102
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        hover = self.underMouse()
+        painter.setPen(QPen(QColor(self._ink) if self._on else QColor(theme.HAIRLINE), 1))
+        off = theme.RAISED if hover else theme.CONTROL
+        painter.setBrush(theme.mixed(theme.CONTROL, self._ink, 0.72) if self._on else QColor(off))
+        painter.drawRoundedRect(box, theme.RADIUS, theme.RADIUS)
+        self._paint_mark(painter, QPointF(22, box.center().y()))
+        painter.setFont(theme.font(15, QFont.Weight.DemiBold, 1.0))
+        painter.setPen(QColor("#FFFFFF") if self._on else QColor(theme.TEXT))
+        painter.drawText(box.adjusted(40, 0, -36, 0), Qt.AlignmentFlag.AlignVCenter, self._word)
+        key = QRectF(box.right() - 34, box.center().y() - 10, 22, 20)
+        painter.setFont(theme.font(theme.SMALL_PX))
+        painter.setPen(QPen(theme.colour("#FFFFFF", 0.6) if self._on else QColor(theme.HAIRLINE), 1))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(key, 4, 4)
+        painter.setPen(QColor("#FFFFFF") if self._on else QColor(theme.SECONDARY))
+        painter.drawText(key, Qt.AlignmentFlag.AlignCenter, self._letter)
+        draw_map_dot(painter, QPointF(box.right() - 46, box.center().y()), self._lamp, self._clock)
+        painter.end()
+
+    def _paint_mark(self, painter: QPainter, at: QPointF) -> None:
+        """Filled when on, hollow when off: the meaning is not in the colour alone."""
+        ink = QColor("#FFFFFF") if self._on else QColor(self._ink)
+        painter.setPen(QPen(ink, 1.8))
+        painter.setBrush(ink if self._on else Qt.BrushStyle.NoBrush)
+        painter.drawEllipse(at, 5, 5)
+
+
+class SafetyPanel(Panel):
+    """The safety buttons, and the key for when nothing else is clear."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__("Safety")
+        self.heading.addWidget(secondary_label("panic  Shift+Esc"))
+        inks = {
+            "output.blackout": theme.RED,
+            "output.freeze": theme.AMBER,
+            "output.clean_camera": theme.AMBER,
+        }
+        self.buttons: dict[str, SafetyButton] = {}
+        self.bound: list[Bound] = []
+        for key, word, letter in ROWS:
+            button = SafetyButton(word, letter, inks[key])
+            self.buttons[key] = button
+            self.bound.append(Bound(key, button, bridge, button))
+            self.body.addWidget(button, 1)

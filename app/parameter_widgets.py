@@ -1,0 +1,209 @@
+"""Widgets grown from the table: which control shows a row, and what they all share.
+
+`Bound` ties one control to one row: edits go to the store, values and lamps come back, and a right-click
+opens the same small menu everywhere.
+"""
+
+import time
+from typing import Literal, Protocol, TypeAlias, cast
+
+from PySide6.QtCore import QPoint, QPointF, QSize, Qt, SignalInstance
+from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent
+from PySide6.QtWidgets import QGridLayout, QLabel, QMenu, QSizePolicy, QWidget
+
+from app.bridge import Bridge
+from app.controls.choices import Picker, TextField
+from app.controls.numbers import NumberField, Segments, Slider
+from app.controls.switches import Chip, Switch
+from app.hands import Lamp
+from app.knob import Knob
+from app.painting import draw_badge, draw_map_dot
+from app.wording import tooltip, value_text
+from engine.core.parameters import Parameter, Value
+from engine.core.parameters import row as row_of
+
+Placement: TypeAlias = Literal["above", "beside", "nowhere"]
+_MOST_SEGMENTS = 6
+_LONGEST_SLIDER = 1000
+_BESIDE_PX = 46
+
+
+class Control(Protocol):
+    """What every control can do; `edited` carries the new native value."""
+
+    edited: SignalInstance
+
+    def shown(self) -> Value:
+        """The value on display."""
+
+    def show_value(self, value: Value) -> None:
+        """Show a value."""
+
+
+class Lamped(Protocol):
+    """A widget that draws what the hands do with its row."""
+
+    def show_lamp(self, lamp: Lamp, clock: float) -> None:
+        """Show a lamp; `clock` (seconds) drives the slow pulse while listening."""
+
+
+class Bound:
+    """One control tied to one row of the table."""
+
+    def __init__(self, key: str, control: Control, bridge: Bridge, lamp_on: Lamped) -> None:
+        self.control = control
+        self._bridge = bridge
+        self._lamp_on = lamp_on
+        self.row = bridge.watch(key, control.show_value)
+        control.edited.connect(self._edited)
+        widget = cast(QWidget, control)
+        widget.setToolTip(tooltip(self.row))
+        widget.setAccessibleName(self.row.label)
+        self.adopt(widget)
+        if lamp_on is not control:
+            self.adopt(cast(QWidget, lamp_on))
+        bridge.tick.connect(self._show_lamp)
+
+    def adopt(self, widget: QWidget) -> None:
+        """Open this row's menu on a right-click on `widget` too."""
+        widget.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        widget.customContextMenuRequested.connect(lambda at: self._open_menu(widget, at))
+
+    def menu(self, parent: QWidget) -> QMenu:
+        """The menu of this row as it is now."""
+        menu = QMenu(parent)
+        menu.addAction(self.row.label).setEnabled(False)
+        menu.addSeparator()
+        self.fill(menu)
+        return menu
+
+    def fill(self, menu: QMenu) -> None:
+        """Add this row's actions to `menu`."""
+        hands, row = self._bridge.hands, self.row
+        if hands.learning.phase == "listening" and hands.learning.key == row.key:
+            menu.addAction("Stop learning", hands.cancel)
+        else:
+            menu.addAction("Learn MIDI", lambda: hands.learn(row.key))
+        mapped = hands.lamp(row.key).mapped
+        forget = menu.addAction(f"Forget MIDI  ({mapped})" if mapped else "Forget MIDI")
+        forget.triggered.connect(lambda: hands.forget(row.key))
+        forget.setEnabled(bool(mapped))
+        menu.addAction("Copy OSC address", self._copy_address)
+        default = value_text(row, row.default)
+        menu.addAction(f"Reset to default  ({default})", lambda: self._bridge.reset(row.key))
+
+    def _open_menu(self, widget: QWidget, at: QPoint) -> None:
+        menu = self.menu(widget)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(widget.mapToGlobal(at))
+
+    def _copy_address(self) -> None:
+        QGuiApplication.clipboard().setText(self.row.osc_address)
+        self._bridge.notices.post(f"Copied {self.row.osc_address}", level="info")
+
+    def _edited(self, value: object) -> None:
+        self._bridge.set(self.row.key, value)
+        # A refused value must not stay on display; an accepted one comes back the same.
+        self.control.show_value(self._bridge.get(self.row.key))
+
+    def _show_lamp(self) -> None:
+        self._lamp_on.show_lamp(self._bridge.hands.lamp(self.row.key), time.monotonic())
+
+
+class Marks(QWidget):
+    """The latency badge and the map dot beside a plain control."""
+
+    def __init__(self, effect: str) -> None:
+        super().__init__()
+        self._effect = effect
+        self._lamp = Lamp()
+        self._clock = 0.0
+        self.setFixedSize(36, 20)
+
+    def show_lamp(self, lamp: Lamp, clock: float) -> None:
+        """Show what the hands do with the row."""
+        if lamp != self._lamp or lamp.listening:
+            self._lamp, self._clock = lamp, clock
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: D102
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        draw_map_dot(painter, QPointF(8, 10), self._lamp, self._clock)
+        draw_badge(painter, QPointF(27, 10), self._effect)
+        painter.end()
+
+    def sizeHint(self) -> QSize:  # noqa: D102
+        return QSize(36, 20)
+
+
+def control_for(row: Parameter) -> Control:
+    """The control that suits a row."""
+    if row.kind == "bool":
+        return Switch(row.label)
+    if row.kind == "choice":
+        return Picker([(choice, choice) for choice in row.choices])
+    if row.kind == "text":
+        return TextField(row)
+    if row.macro:
+        return Knob(row)
+    assert row.low is not None and row.high is not None
+    span = row.high - row.low
+    if row.kind == "int" and span < _MOST_SEGMENTS:
+        return Segments(row)
+    if row.kind == "int" and span > _LONGEST_SLIDER:
+        return NumberField(row)
+    return Slider(row)
+
+
+class ParameterRow(QWidget):
+    """One row of the table as a widget.
+
+    `place` says where the label goes: "above" the control, "beside" it, or "nowhere". A switch always has
+    its label beside it; a knob and a chip draw label and lamp themselves. `label` is a shorter one where
+    the panel's title says the rest.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        bridge: Bridge,
+        place: Placement = "above",
+        control: Control | None = None,
+        label: str = "",
+    ) -> None:
+        super().__init__()
+        row = row_of(key)
+        control = control if control is not None else control_for(row)
+        widget = cast(QWidget, control)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(4)
+        grid.setVerticalSpacing(4)
+        if isinstance(control, Knob | Chip):
+            grid.addWidget(widget, 0, 0)
+            self.bound = Bound(key, control, bridge, control)
+            return
+        marks = Marks(row.effect)
+        self.bound = Bound(key, control, bridge, marks)
+        widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        if place == "nowhere":
+            grid.addWidget(widget, 0, 0)
+            grid.addWidget(marks, 0, 1)
+            return
+        words = QLabel(label or row.label)
+        words.setToolTip(tooltip(row))
+        self.bound.adopt(words)
+        grid.addWidget(words, 0, 0)
+        grid.addWidget(marks, 0, 1)
+        if isinstance(control, Switch):
+            widget.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+            grid.setColumnStretch(0, 1)
+            grid.addWidget(widget, 0, 2)
+        elif place == "beside":
+            grid.setColumnStretch(2, 1)
+            words.setFixedWidth(_BESIDE_PX)
+            grid.addWidget(widget, 0, 2)
+        else:
+            grid.setColumnStretch(0, 1)
+            grid.addWidget(widget, 1, 0, 1, 2)

@@ -1,0 +1,163 @@
+"""A picture that is pulled, not pushed: shows the newest frame of a channel, or says why there is none.
+
+A frame is wrapped by QImage without a copy and only while it is painted; the widget keeps the numpy array
+alive until the next one. Runs on the GUI thread at the bridge's tick.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QDragEnterEvent,
+    QDropEvent,
+    QImage,
+    QMouseEvent,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QPen,
+)
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from app import theme
+from engine.core.types import Image
+
+
+class Preview(QWidget):
+    """One live picture in a dark frame, with a tag in its corner."""
+
+    double_clicked = Signal()
+    file_dropped = Signal(str)
+
+    def __init__(self, tag: str, pull: Callable[[], Image | None], takes_files: bool = False) -> None:
+        super().__init__()
+        self._tag = tag
+        self._pull = pull
+        self._image: Image | None = None
+        self._mirrored = False
+        self.reason = ("", "")  # why there is no picture, and what to do
+        self.veil = ""
+        self.on_air = False
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setAcceptDrops(takes_files)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: D102
+        return QSize(160, 92)
+
+    def refresh(self) -> None:
+        """Take the newest picture; called at every tick."""
+        if not self.isVisible():
+            return
+        newest = self._pull()
+        if newest is not self._image:
+            self._image = newest
+            self.update()
+
+    def say(self, reason: str, hint: str = "") -> None:
+        """Why there is no (fresh) picture, and what to do; empty when all is well."""
+        if (reason, hint) != self.reason:
+            self.reason = (reason, hint)
+            self.update()
+
+    def tag(self, text: str, on_air: bool = False, veil: str = "") -> None:
+        """The corner's text, whether the picture is on air, and a word over it (BLACKOUT...)."""
+        if (text, on_air, veil) != (self._tag, self.on_air, self.veil):
+            self._tag, self.on_air, self.veil = text, on_air, veil
+            self.update()
+
+    def mirror(self, mirrored: object) -> None:
+        """Swap left and right in this view only."""
+        self._mirrored = mirrored is True
+        self.update()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: D102
+        self.double_clicked.emit()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: D102
+        urls = event.mimeData().urls()
+        if len(urls) == 1 and urls[0].isLocalFile():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: D102
+        event.acceptProposedAction()
+        self.file_dropped.emit(event.mimeData().urls()[0].toLocalFile())
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: D102
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.fillRect(self.rect(), QColor(theme.WINDOW))
+        frame = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        outline = QPainterPath()
+        outline.addRoundedRect(frame, theme.RADIUS, theme.RADIUS)
+        painter.fillPath(outline, QColor(theme.STAGE))
+        painter.save()
+        painter.setClipPath(outline)
+        corner = frame.topLeft()
+        if self._image is not None:
+            corner = draw_picture(painter, frame, self._image, self._mirrored).topLeft()
+        if self.reason[0]:
+            self._paint_reason(painter, frame)
+        painter.restore()
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor(theme.RED) if self.on_air else QColor("#1F2226"), 1))
+        painter.drawPath(outline)
+        self._paint_tag(painter, corner)
+        painter.end()
+
+    def _paint_reason(self, painter: QPainter, frame: QRectF) -> None:
+        if self._image is not None:
+            painter.fillRect(frame, theme.colour(theme.STAGE, 0.72))
+        reason, hint = self.reason
+        small = frame.height() < 200
+        middle = frame.adjusted(14, 0, -14, 0)
+        flags = Qt.AlignmentFlag.AlignHCenter | Qt.TextFlag.TextWordWrap
+        painter.setFont(theme.font(theme.BASE_PX if small else 20))
+        painter.setPen(QColor(theme.TEXT))
+        needed = painter.boundingRect(middle, flags | Qt.AlignmentFlag.AlignVCenter, reason)
+        lift = needed.height() / 2 if hint else 0.0
+        painter.drawText(needed.translated(0, -lift), flags, reason)
+        if hint:
+            painter.setFont(theme.font(theme.SMALL_PX if small else theme.BASE_PX))
+            painter.setPen(QColor(theme.SECONDARY))
+            below = QRectF(middle.left(), needed.bottom() - lift + 6, middle.width(), frame.height())
+            painter.drawText(below, flags, hint)
+
+    def _paint_tag(self, painter: QPainter, corner: QPointF) -> None:
+        painter.setFont(theme.font(theme.SMALL_PX, spaced=0.6))
+        metrics = painter.fontMetrics()
+        left = 24.0 if self.on_air else 9.0
+        taken = metrics.horizontalAdvance(self._tag)
+        extra = metrics.horizontalAdvance(self.veil) + 12 if self.veil else 0
+        pill = QRectF(corner.x() + 8, corner.y() + 8, left + taken + extra + 9, 22)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(theme.colour(theme.STAGE, 0.72))
+        painter.drawRoundedRect(pill, 5, 5)
+        if self.on_air:
+            painter.setBrush(QColor(theme.RED))
+            painter.drawEllipse(QPointF(pill.left() + 13, pill.center().y()), 4, 4)
+        painter.setPen(QColor(theme.TEXT))
+        words = pill.adjusted(left, 0, 0, 0)
+        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter, self._tag)
+        painter.setPen(QColor(theme.AMBER))
+        painter.drawText(words.adjusted(taken + 12, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self.veil)
+
+
+def draw_picture(painter: QPainter, frame: QRectF, image: Image, mirrored: bool = False) -> QRectF:
+    """Draw `image` (u8 [H, W, 3] RGB) as large as fits into `frame`, centred, aspect kept; says where."""
+    height, width = image.shape[:2]
+    scale = min(frame.width() / width, frame.height() / height)
+    target = QRectF(0, 0, width * scale, height * scale)
+    target.moveCenter(frame.center())
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+    if mirrored:
+        painter.translate(2 * frame.center().x(), 0)
+        painter.scale(-1, 1)
+    whole = np.ascontiguousarray(image)
+    wrapped = QImage(whole.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+    painter.drawImage(target, wrapped)
+    painter.restore()
+    return target

@@ -1,0 +1,213 @@
+"""The operator's window: puts the panels in their places, and the keyboard on the stage.
+
+status strip
+source  |                    | outputs
+control |      program       | model
+macros          | prompt     | safety
+message strip
+"""
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QByteArray, Qt, QTimer
+from PySide6.QtGui import QCloseEvent, QKeyEvent, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QGridLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QMainWindow,
+    QPlainTextEdit,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import theme
+from app.bridge import Bridge
+from app.output_window import OutputWindow
+from app.panels.annotators import AnnotatorPanel
+from app.panels.macros import MacrosPanel
+from app.panels.messages import MessageStrip
+from app.panels.models import ModelsPanel
+from app.panels.outputs import OutputsPanel
+from app.panels.prompts import PromptPanel
+from app.panels.safety import SafetyPanel
+from app.panels.signals import SignalsPanel
+from app.panels.source import SourcePanel
+from app.panels.stats import StatusStrip
+from app.preview import Preview
+from app.settings import WindowMemory
+from engine.core.types import Image
+from engine.runtime import Status
+
+SMALLEST = (1180, 700)
+FIRST_SIZE = (1366, 768)
+ROOMY = 900  # pixels of height from which explanations and signals have room
+_WIDE, _LOW = QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum
+_TYPING = (QLineEdit, QPlainTextEdit, QAbstractSpinBox)
+PANIC = {"output.clean_camera": True, "output.blackout": False, "output.freeze": False}
+
+
+class Window(QMainWindow):
+    """Everything the operator sees. `memory` is what it wants to find again next time."""
+
+    def __init__(self, bridge: Bridge, memory: WindowMemory) -> None:
+        super().__init__()
+        self.setWindowTitle("Cuelight")
+        self.setMinimumSize(*SMALLEST)
+        self.memory = memory
+        self._bridge = bridge
+        self.program = Preview("PROGRAM", self._newest)
+        self.output_window = OutputWindow(self._newest, self, memory.display)
+        self.status_strip = StatusStrip(bridge)
+        self.source = SourcePanel(bridge)
+        self.annotators = AnnotatorPanel(bridge)
+        self.outputs = OutputsPanel(bridge)
+        self.signals = SignalsPanel(bridge)
+        self.models = ModelsPanel(bridge)
+        self.macros = MacrosPanel(bridge)
+        self.prompts = PromptPanel(bridge)
+        self.safety = SafetyPanel(bridge)
+        self.messages = MessageStrip(bridge)
+        self._lay_out()
+        self._connect()
+        self._keys()
+        self.setWindowIcon(theme.icon())
+        self.setFocus()  # nobody's field: the keys are the stage's
+        self.resize(*FIRST_SIZE)
+        if memory.geometry:
+            self.restoreGeometry(QByteArray.fromBase64(memory.geometry.encode("ascii", "ignore")))
+        if memory.output_open:
+            QTimer.singleShot(0, self, self.output_window.open)
+
+    def _lay_out(self) -> None:
+        self._left = QWidget()
+        left = QVBoxLayout(self._left)
+        left.setContentsMargins(0, 0, 0, 0)
+        left.setSpacing(theme.GAP)
+        for panel in (self.source, self.annotators):
+            left.addWidget(panel.preview, 1)
+            left.addWidget(panel)
+        self._right = QWidget()
+        right = QVBoxLayout(self._right)
+        right.setContentsMargins(0, 0, 0, 0)
+        right.setSpacing(theme.GAP)
+        right.addWidget(self.outputs)
+        right.addWidget(self.signals, 1)
+        right.addWidget(self.models)
+        pictures = QHBoxLayout()
+        pictures.setSpacing(theme.GAP)
+        pictures.addWidget(self._left)
+        pictures.addWidget(self.program, 1)
+        pictures.addWidget(self._right)
+        self._hands = QWidget()
+        hands = QHBoxLayout(self._hands)
+        hands.setContentsMargins(0, 0, 0, 0)
+        hands.setSpacing(theme.GAP)
+        hands.addWidget(self.macros, 5)
+        hands.addWidget(self.prompts, 4)
+        hands.addWidget(self.safety)
+        root = QWidget()
+        root.setObjectName("root")
+        grid = QGridLayout(root)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(0)
+        inner = QVBoxLayout()
+        inner.setContentsMargins(theme.GAP, theme.GAP, theme.GAP, theme.GAP)
+        inner.setSpacing(theme.GAP)
+        inner.addLayout(pictures, 1)
+        inner.addWidget(self._hands)
+        grid.addWidget(self.status_strip, 0, 0)
+        grid.addLayout(inner, 1, 0)
+        grid.addWidget(self.messages, 2, 0)
+        grid.setRowStretch(1, 1)
+        self.setCentralWidget(root)
+
+    def _connect(self) -> None:
+        bridge = self._bridge
+        bridge.tick.connect(self.program.refresh)
+        bridge.tick.connect(self.output_window.refresh)
+        bridge.status.connect(self._show_status)
+        self.outputs.window_wanted.connect(
+            lambda wanted: self.output_window.open() if wanted else self.output_window.hide()
+        )
+        self.output_window.opened.connect(self.outputs.show_window)
+        self.program.double_clicked.connect(self.output_window.toggle_full)
+
+    # --- keyboard ---------------------------------------------------------------------------------------
+
+    def _keys(self) -> None:
+        bridge = self._bridge
+        self._key("B", lambda: bridge.toggle("output.blackout"))
+        self._key("F", lambda: bridge.toggle("output.freeze"))
+        self._key("C", lambda: bridge.toggle("output.clean_camera"))
+        self._key("R", lambda: bridge.toggle("output.record"))
+        self._key("P", lambda: self.prompts.field.setFocus(Qt.FocusReason.ShortcutFocusReason))
+        self._key("F11", self.output_window.toggle_full, even_typing=True)
+        self._key("Shift+Esc", self.panic, even_typing=True)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: D102
+        # Not a shortcut: in a text field, Esc first belongs to the field.
+        if event.key() == Qt.Key.Key_Escape and not event.modifiers():
+            self._bridge.hands.cancel()
+        else:
+            super().keyPressEvent(event)
+
+    def _key(self, keys: str, act: Callable[[], None], even_typing: bool = False) -> None:
+        """`act` on `keys` in every window of ours; unless told otherwise, never while text is typed."""
+        shortcut = QShortcut(QKeySequence(keys), self)
+        shortcut.setContext(Qt.ShortcutContext.ApplicationShortcut)
+        shortcut.setAutoRepeat(False)
+        shortcut.activated.connect(lambda: act() if even_typing or not _typing() else None)
+
+    def panic(self) -> None:
+        """The audience sees the camera, whatever was before."""
+        self._bridge.set_many(dict(PANIC))
+
+    # --- pictures and status ----------------------------------------------------------------------------
+
+    def _newest(self) -> Image | None:
+        shown = self._bridge.runtime.program.peek()
+        return None if shown is None else shown.image
+
+    def _show_status(self, status: Status) -> None:
+        get = self._bridge.get
+        veil = "BLACKOUT" if get("output.blackout") else "FROZEN" if get("output.freeze") else ""
+        on_air = (
+            self.output_window.isVisible() or bool(status.recording) or get("output.virtual_camera") is True
+        )
+        self.program.tag("PROGRAM", on_air, veil)
+        if self._newest() is None:
+            self.program.say("Waiting for the first picture", status.reason)
+        else:
+            self.program.say("")
+
+    # --- size and end -----------------------------------------------------------------------------------
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: D102
+        super().resizeEvent(event)
+        self._left.setFixedWidth(min(max(int(self.width() * 0.2), 264), 420))
+        side = min(max(int(self.width() * 0.165), 226), 300)
+        self._right.setFixedWidth(side)
+        self.safety.setFixedWidth(side)
+        self._hands.setFixedHeight(min(max(int(self.height() * 0.25), 192), 256))
+        roomy = self.height() >= ROOMY
+        self.signals.setVisible(roomy)
+        self.source.about.setVisible(roomy)
+        self.annotators.about.setVisible(roomy)
+        self.outputs.setSizePolicy(_WIDE, _LOW if roomy else _WIDE)
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: D102
+        self._bridge.stop()
+        output = self.output_window
+        geometry = self.saveGeometry().toBase64().toStdString()
+        self.memory = WindowMemory(geometry, output.isVisible(), output.display)
+        output.close()
+        super().closeEvent(event)
+        QApplication.quit()
+
+
+def _typing() -> bool:
+    return isinstance(QApplication.focusWidget(), _TYPING)

@@ -1,0 +1,148 @@
+"""The whole thing: built from the command line, run on the real runtime, closed without a thread left."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from app.display import display_problem
+from app.main import compose
+from app.notices import Notices
+from app.options import Options, parse
+from app.settings import settings_path
+from engine.core.store import Store
+from engine.runtime import Runtime
+from tests.app.fakes import FakeRuntime
+from tests.fakes import FakeAnnotators, FakeSession, FakeSource, FakeSources
+
+
+def real_runtime(store: Store) -> Runtime:
+    """The real threads and channels; only what touches the world is ours."""
+    return Runtime(
+        store,
+        open_session=lambda pipeline, height, width: FakeSession(height, width, 0.05, []),
+        open_source=FakeSources(demo=lambda: FakeSource("demo")).open,
+        make_annotator=FakeAnnotators().make,
+    )
+
+
+def test_the_window_shows_what_the_real_runtime_makes_and_leaves_no_thread(qtbot) -> None:
+    before = set(threading.enumerate())
+    stage = compose(Options(osc_port=0, midi=False), Notices(), real_runtime)
+    stage.start()
+    qtbot.waitUntil(lambda: stage.window.status_strip.mode.shown.value == "V2V scribble", timeout=30_000)
+    qtbot.waitUntil(lambda: stage.window.status_strip.rung.shown.value == "generated", timeout=30_000)
+    assert stage.runtime.program.peek() is not None
+    assert len(set(threading.enumerate()) - before) >= 5
+    stage.window.close()
+    assert stage.stop() == ()
+    assert set(threading.enumerate()) - before == set()
+    assert settings_path().is_file()
+
+
+def test_midi_and_osc_threads_end_too(qtbot) -> None:
+    before = set(threading.enumerate())
+    stage = compose(Options(osc_port=39123), Notices(), lambda store: FakeRuntime())
+    stage.start()
+    stage.window.close()
+    assert stage.stop() == ()
+    assert set(threading.enumerate()) - before == set()
+
+
+def test_values_come_back_at_the_next_start_and_the_command_line_goes_first(qtbot) -> None:
+    first = compose(Options(osc_port=0, midi=False), Notices(), lambda store: FakeRuntime())
+    first.start()
+    first.store.set_many({"prompt.text": "ice", "output.mix": 0.5}, "gui")
+    first.window.close()
+    first.stop()
+    notices = Notices()
+    options = Options(source="/clips/a.mp4", prompt="fire", osc_port=0, midi=False)
+    second = compose(options, notices, lambda store: FakeRuntime())
+    values = second.store.snapshot().values
+    assert (values["prompt.text"], values["source.uri"], values["output.mix"]) == (
+        "fire",
+        "/clips/a.mp4",
+        0.5,
+    )
+    assert notices.take() == []
+    second.errands.start()
+    second.stop()
+
+
+def test_a_bad_option_value_is_told_and_the_window_opens_anyway(qtbot) -> None:
+    options = Options(prompt="x" * 3000, osc_port=0, midi=False)
+    stage = compose(options, Notices(), lambda store: FakeRuntime())
+    assert stage.window.messages.text.text().startswith("prompt.text is 3000 characters long")
+    assert stage.store.get("prompt.text") == "gold figure, night"
+    stage.errands.start()
+    stage.stop()
+
+
+def test_an_unknown_command_of_a_pad_is_told(qtbot) -> None:
+    notices = Notices()
+    stage = compose(Options(osc_port=0, midi=False), notices, lambda store: FakeRuntime())
+    stage.command("snapshot")
+    stage.command("reset")
+    assert stage.runtime.commands == ["reset"]
+    assert "snapshot" in notices.take()[0].what
+    stage.errands.start()
+    stage.stop()
+
+
+@pytest.mark.parametrize(
+    ("environment", "platform", "fine"),
+    [({}, "linux", False), ({"DISPLAY": ":0"}, "linux", True), ({"WAYLAND_DISPLAY": "w"}, "linux", True),
+     ({"QT_QPA_PLATFORM": "offscreen"}, "linux", True), ({"DISPLAY": ""}, "linux", False),
+     ({}, "darwin", True)],
+)  # fmt: skip
+def test_without_a_display_it_says_what_to_do(environment, platform, fine) -> None:
+    problem = display_problem(environment, platform)
+    assert (problem is None) is fine
+    if problem is not None:
+        assert "display" in problem.what
+        assert "cuelight render" in problem.fix
+
+
+def test_options() -> None:
+    assert parse([]) == Options()
+    given = parse(["--source", "camera:x", "--prompt", "ice", "--osc-port", "9001", "--jack", "--no-midi"])
+    assert given == Options("camera:x", "ice", 9001, True, False)
+
+
+@pytest.mark.parametrize(
+    "argv", [["--osc-port", "70000"], ["--osc-port", "x"], ["--osc-port", "-1"], ["--wrong"]]
+)
+def test_wrong_options_end_with_a_line(argv, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(argv)
+    assert ended.value.code == 2
+    assert "error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["parameters"], ["--help"], ["--version"]])
+def test_sub_commands_and_help_never_import_qt(argv) -> None:
+    code = (
+        f"import sys; sys.modules['PySide6'] = None; from app.__main__ import main; sys.exit(main({argv!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cuelight" in done.stdout
+
+
+def test_no_display_is_an_error_line_and_a_status(monkeypatch) -> None:
+    code = "import sys; from app.__main__ import main; sys.exit(main([]))"
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "PYTHONPATH": "."}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 2
+    assert "no display" in done.stderr
+    assert "fix:" in done.stderr
