@@ -1,0 +1,24 @@
+# make run   opens the window          make run ARGS="render clip.mp4 -o out.mp4 --annotator scribble --prompt gold"
+# make test  the default test suite    make test ARGS="tests/core -k store"
+# make lint  style, types, layers
+# Each first makes .venv and installs what is missing (.ci/setup); PYTHON=/path/to/python3 chooses the interpreter.
+ARGS ?=
+PYTHON ?=
+# A second busy process makes spinning OpenMP threads ten times slower; waiting ones are not.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: run test lint setup
+
+run: setup
+	.venv/bin/cuelight $(ARGS)
+
+test: setup
+	QT_QPA_PLATFORM=offscreen .venv/bin/python -m pytest $(ARGS)
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+setup:
+	@PYTHON="$(PYTHON)" ./.ci/setup

@@ -1,0 +1,289 @@
+"""The headless sub-commands of `cuelight`; also `python -m engine.cli`.
+
+One row per command. What a command needs is imported when it runs: `--help` stays quick, and the commands
+that need no camera, no Qt or no mediapipe also run where those are not installed.
+"""
+
+import argparse
+import importlib.metadata
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.core.errors import CuelightError, PresetError
+from engine.core.parameters import TABLE, Value, row
+
+OK, FAILED, MISUSED, STOPPED = 0, 1, 2, 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command: `arguments` declares its options, `run` does it and returns the exit status."""
+
+    name: str
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command; returns the exit status.
+
+    0 fine, 1 a check found something wrong, 2 it could not be done (said on stderr, with a fix), 130
+    stopped from outside.
+    """
+    parser = _parser()
+    options = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    if options.command is None:
+        parser.print_help()
+        return MISUSED
+    try:
+        command: Command = options.command
+        with _polite_kill():
+            return command.run(options)
+    except CuelightError as error:
+        print(f"cuelight: {error.what}", file=sys.stderr)
+        if error.fix:
+            print(f"     fix: {error.fix}", file=sys.stderr)
+        return MISUSED
+    except KeyboardInterrupt:
+        print("cuelight: stopped; nothing half-made is left", file=sys.stderr)
+        return STOPPED
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Value]:
+    """`key=value` words as checked values. Raises ParameterError naming the closest keys."""
+    values: dict[str, Value] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise CuelightError(f"--set {pair} has no value", "write --set key=value")
+        values[key.strip()] = row(key.strip()).parse(text)
+    return values
+
+
+def _render_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "input", metavar="INPUT", help="a video, a picture, `demo`, camera:ID or tcp://host:port"
+    )
+    parser.add_argument("-o", "--output", metavar="OUT.mp4", type=Path, required=True, help="file to make")
+    _generation_arguments(parser)
+    parser.add_argument("--seconds", type=_seconds, metavar="S", help="how much of it to render")
+    parser.add_argument("--json", type=Path, metavar="STATS", help="write what was made and how fast")
+
+
+def _render(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from engine.render import render, settings
+
+    if options.json is not None:
+        _check_json(options.json)
+    stats = render(
+        options.input, options.output, settings(_given(options)), options.seconds, progress=_progress()
+    )
+    if options.json is not None:
+        _write_json(options.json, asdict(stats))
+    print(
+        f"{options.output}: {stats.frames} frames, {stats.seconds:.2f} s, {stats.width}x{stats.height}, "
+        f"{stats.generated_fps:.1f} generated frames/s"
+    )
+    if stats.ignored_words:
+        print(f"words the model does not know, ignored: {', '.join(stats.ignored_words)}")
+    return OK
+
+
+def _adherence_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--clip", action="append", default=[], metavar="FILE", help="a filmed clip (default: two drawn ones)"
+    )
+    parser.add_argument(
+        "--scales", type=_scales, default=(0.0, 0.5, 1.0), metavar="0,0.5,1", help="context scales to compare"
+    )
+    _generation_arguments(parser)
+    parser.add_argument(
+        "--seconds", type=_seconds, default=4.0, metavar="S", help="of each clip (%(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
+
+
+def _adherence(options: argparse.Namespace) -> int:
+    from engine.adherence import main as adherence
+    from engine.render import settings
+
+    if options.json is not None:
+        _check_json(options.json)
+    rows = adherence(options.clip, settings(_given(options)), options.scales, options.seconds)
+    if options.json is not None:
+        _write_json(options.json, {"rows": rows})
+    return OK
+
+
+def _parity_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", type=Path, help="recorded numbers (*.safetensors)")
+
+
+def _parity(options: argparse.Namespace) -> int:
+    if not options.folder.is_dir():
+        raise CuelightError(f"{options.folder} is not a folder", "name the folder with the recorded numbers")
+    from engine.parity import main as parity
+
+    return parity(options.folder)
+
+
+def _no_arguments(parser: argparse.ArgumentParser) -> None:
+    del parser
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from engine.doctor import main as doctor
+
+    return doctor()
+
+
+def _parameters(options: argparse.Namespace) -> int:
+    from engine.parameter_page import parameter_page
+
+    print(parameter_page(), end="")
+    return OK
+
+
+COMMANDS = (
+    Command("render", "turn a clip, picture or camera into a video file", _render_arguments, _render),
+    Command("doctor", "check this machine and say what to do", _no_arguments, _doctor),
+    Command("parity", "compare the model's parts with recorded numbers", _parity_arguments, _parity),
+    Command("adherence", "measure how well the picture follows its control picture", _adherence_arguments,
+            _adherence),
+    Command("parameters", "print the page of all parameters", _no_arguments, _parameters),
+)  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cuelight",
+        description="A camera goes in, a video-diffusion model re-imagines it, you play it. "
+        "Without a sub-command the window opens.",
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    for command in COMMANDS:
+        sub = commands.add_parser(command.name, help=command.help, description=command.help)
+        command.arguments(sub)
+        sub.set_defaults(command=command)
+    return parser
+
+
+def _generation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that are short names of rows of the table; their defaults are the rows' own."""
+    for option, key in _SHORT_NAMES.items():
+        about = f"{TABLE[key].help} [{TABLE[key].allowed}]".replace("%", "%%")
+        parser.add_argument(option, dest=key, metavar=option.strip("-").upper(), help=about)
+    parser.add_argument("--look", metavar="NAME", help="a look of presets/looks, or a look file")
+    parser.add_argument(
+        "--set", action="append", default=[], dest="settings", metavar="KEY=VALUE",
+        help="any other parameter; `cuelight parameters` lists them",
+    )  # fmt: skip
+
+
+_SHORT_NAMES = {
+    "--annotator": "annotator.name",
+    "--prompt": "prompt.text",
+    "--seed": "engine.seed",
+    "--pipeline": "engine.pipeline",
+}
+
+
+def _given(options: argparse.Namespace) -> dict[str, Value]:
+    """The values the command line gives: the look first, then the short names, then every --set."""
+    given = vars(options)
+    short = {key: TABLE[key].parse(given[key]) for key in _SHORT_NAMES.values() if given[key] is not None}
+    return _look(options.look) | short | parse_settings(options.settings)
+
+
+def _look(name: str | None) -> dict[str, Value]:
+    """The values of the look `name` that a rendered file has a use for; {} without a name."""
+    if name is None:
+        return {}
+    from engine.core.presets import list_looks, load_look
+    from engine.render import USED_KEYS
+
+    looks = {path.stem.lower(): path for path in list_looks()}
+    path = looks.get(name.lower(), Path(name))
+    if not path.is_file():
+        known = ", ".join(path.stem for path in looks.values())
+        raise PresetError(f"there is no look {name!r}", f"choose one of {known}, or name a look file")
+    return {key: value for key, value in load_look(path).items() if key in USED_KEYS}
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 24 * 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(TABLE["vace.context_scale"].parse(part)) for part in text.split(","))
+    except CuelightError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _progress() -> Callable[[int, float], None]:
+    if not sys.stderr.isatty():
+        return lambda frames, fps: None
+
+    def show(frames: int, fps: float) -> None:
+        if frames % 12 == 0:
+            print(f"\r{frames} frames, {fps:.1f} frames/s ", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _check_json(path: Path) -> None:
+    """Refuse a place that cannot be written before the long work, not after it."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise CuelightError(f"cannot write {path}", "name a file in a folder that exists")
+
+
+def _write_json(path: Path, document: object) -> None:
+    import json
+
+    from engine.core.paths import write_atomic
+
+    try:
+        write_atomic(path, (json.dumps(document, indent=2) + "\n").encode())
+    except OSError as error:
+        raise CuelightError(f"cannot write {path}: {error.strerror}", "check folder and disk") from error
+
+
+@contextmanager
+def _polite_kill() -> Iterator[None]:
+    """While a command runs, a polite kill (SIGTERM) cleans up as Ctrl-C does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _version() -> str:
+    try:
+        return f"cuelight {importlib.metadata.version('cuelight')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "cuelight (not installed: run it with `make run`)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

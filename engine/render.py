@@ -1,0 +1,284 @@
+"""`cuelight render`: a clip, picture or camera through annotator and model into a video file.
+
+One straight line, no threads: source, crop, annotator, session, recorder. The same input, settings and
+seed give the same frames. It does not know the live runtime, its channels or its ladder.
+"""
+
+import hashlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from engine.core.errors import EngineError, OutputError, ParameterError, SourceError
+from engine.core.parameters import TABLE, Value
+from engine.core.store import Snapshot, Store
+from engine.core.types import ControlFrame, Frame, Image
+from engine.session import ChunkOutput, Live, Session, open_session
+from engine.stages.annotate import engine_size
+from engine.stages.generate import chunk_input
+from engine.video.annotators import make_annotator
+from engine.video.fit import bounded, fit_crop
+from engine.video.recorder import Recorder
+from engine.video.sources import Source, open_source
+from engine.video.still import StillSource
+
+SUFFIXES = (".mp4", ".mkv")
+# A camera's frames wait in memory: at this size and for so long about 1.2 GB.
+FILMED_SIDE = 640
+LONGEST_FILMED_S = 60
+# What belongs to the live output or to the window has no meaning in a file made once.
+USED_KEYS = tuple(
+    key for key, row in TABLE.items() if row.stage in ("annotate", "engine") or key == "source.mirror"
+)
+
+
+@dataclass(frozen=True)
+class RenderStats:
+    """What was made, and how fast. Times exclude loading the model and opening the input.
+
+    `generated_fps` counts the whole line (reading, annotating, generating, encoding); `engine_fps` only
+    the time inside the model. `chunk_ms_*` leave out the first chunk, which is shorter and warms up.
+    `sha256` is over the bytes of all frames in order, before they are encoded.
+    """
+
+    frames: int
+    fps: float
+    seconds: float
+    wall_seconds: float
+    generated_fps: float
+    engine_fps: float
+    first_chunk_ms: float
+    chunk_ms_p50: float
+    chunk_ms_p99: float
+    chunks: int
+    width: int
+    height: int
+    pipeline: str
+    annotator: str
+    seed: int
+    prompt: str
+    ignored_words: tuple[str, ...]
+    sha256: str
+
+
+@dataclass
+class Stream:
+    """One session with everything a step needs besides pictures; `step_seconds` collects its times."""
+
+    session: Session
+    values: Snapshot
+    step_seconds: list[float] = field(default_factory=list)
+    emitted: int = 0
+
+    def __post_init__(self) -> None:
+        self.conditioning = self.session.conditioning(self.values.text("prompt.text"))
+
+    def step(self, chunk: list[ControlFrame]) -> list[Image]:
+        """Generate one chunk from `session.frames_in` control frames; returns its frames."""
+        made: list[Image] = []
+
+        def emit(output: ChunkOutput) -> None:
+            made.extend(output.frames)
+
+        live = Live(self.values.number("vace.context_scale"), self.values.version)
+        begin = time.perf_counter()
+        self.session.step(
+            chunk_input(chunk),
+            lambda: live,
+            self.conditioning,
+            steps=self.values.whole("engine.steps"),
+            seed=self.values.whole("engine.seed"),
+            emit=emit,
+        )
+        self.step_seconds.append(time.perf_counter() - begin)
+        if not made:
+            raise EngineError("the engine made no frames from a chunk", "run `cuelight doctor`")
+        self.emitted += len(made)
+        return made
+
+
+def generate(controls: Iterable[ControlFrame], stream: Stream) -> Iterator[Image]:
+    """Generated frames u8 [H, W, 3], exactly one for each control frame.
+
+    A stream's first chunk gives fewer frames than it takes, so the input runs ahead; at the end the last
+    control frame is repeated until every frame that was asked for has come.
+    """
+    coming = iter(controls)
+    taken = given = 0
+    last: list[ControlFrame] = []
+    while True:
+        fresh = list(itertools.islice(coming, stream.session.frames_in))
+        taken += len(fresh)
+        if given == taken:
+            return
+        last = (fresh or last)[-1:]
+        missing = stream.session.frames_in - len(fresh)
+        for frame in stream.step(fresh + last * missing)[: taken - given]:
+            given += 1
+            yield frame
+
+
+def annotate(frames: Iterable[Image], values: Snapshot) -> Iterator[ControlFrame]:
+    """Fit every frame to the engine's size and draw its control picture, as `values` say."""
+    height, width = engine_size(values)
+    name = values.text("annotator.name")
+    with closing(make_annotator(name)) as annotator:
+        for index, image in enumerate(frames):
+            seen = image[:, ::-1] if values.flag("source.mirror") else image
+            fitted = fit_crop(np.ascontiguousarray(seen), height, width)
+            drawn = annotator.annotate(
+                fitted,
+                detail=values.number("annotator.detail"),
+                gain=values.number("annotator.gain"),
+                invert=values.flag("mask.invert"),
+            )
+            frame = Frame(fitted, captured_at=0.0, index=index)  # nothing is live: no latency to measure
+            yield ControlFrame(frame, drawn.control, drawn.mask, name, drawn.found, drawn.note)
+
+
+def source_frames(
+    source: Source, seconds: float | None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Image]:
+    """The frames to render: a clip's own ones (cut at `seconds`), or `seconds` of a picture or a camera.
+
+    A camera's frames are all read first, then sampled evenly in time: generation is slower or faster than
+    the camera, and the result must last as long as what was filmed.
+    """
+    if seconds is None and (source.live or isinstance(source, StillSource)):
+        raise SourceError(f"{source.name} has no end of its own", "say how long: --seconds 10")
+    count = None if seconds is None else max(1, round(seconds * source.fps))
+    if source.live and count is not None:
+        if count > LONGEST_FILMED_S * source.fps:
+            raise SourceError(
+                f"{source.name} cannot be filmed for so long before it is rendered",
+                f"film at most {LONGEST_FILMED_S} s, or record the show from the window",
+            )
+        yield from _filmed(source, count, clock)
+        return
+    made = 0
+    while made != count and (image := source.read()) is not None:
+        made += 1
+        yield image
+    if made == 0:
+        raise SourceError(f"{source.name} holds no frames", "choose another file")
+
+
+def settings(given: Mapping[str, Value]) -> Snapshot:
+    """The defaults with `given` over them. Raises ParameterError for a key that render does not read."""
+    store = Store()
+    store.set_many(given, "command line")
+    for key in given:
+        if key not in USED_KEYS:
+            raise ParameterError(
+                f"{key} belongs to the live {TABLE[key].stage} and changes nothing in a rendered file",
+                "leave it out",
+            )
+    return store.snapshot()
+
+
+def render(
+    uri: str,
+    out: Path,
+    values: Snapshot,
+    seconds: float | None = None,
+    progress: Callable[[int, float], None] = lambda frames, fps: None,
+) -> RenderStats:
+    """Render `uri` into the video file `out`; `out` appears whole or not at all.
+
+    `seconds` cuts a clip; a still picture or a camera needs it. `progress` is told frames and frames/s.
+    Raises SourceError, AnnotatorError, WeightsError, EngineError or OutputError.
+    """
+    _check_output(uri, out)
+    height, width = engine_size(values)
+    with closing(open_source(uri)) as source:
+        frames = source_frames(source, seconds)
+        # One frame is read before the model is loaded: an unusable input is told at once.
+        frames = itertools.chain([next(frames)], frames)
+        with closing(open_session(values.text("engine.pipeline"), height, width)) as session:
+            stream = Stream(session, values)
+            begin = time.perf_counter()
+            digest = hashlib.sha256()
+            count = 0
+            with _whole_or_nothing(out) as part, closing(Recorder(part, width, height, source.fps)) as file:
+                for frame in generate(annotate(frames, values), stream):
+                    file.write(frame)
+                    digest.update(np.ascontiguousarray(frame).tobytes())
+                    count += 1
+                    progress(count, count / (time.perf_counter() - begin))
+            wall = time.perf_counter() - begin
+    return _stats(stream, values, count, source.fps, wall, digest.hexdigest())
+
+
+def _filmed(source: Source, count: int, clock: Callable[[], float]) -> Iterator[Image]:
+    begin = clock()
+    until = count / source.fps
+    times: list[float] = []
+    images: list[Image] = []
+    while not times or times[-1] < until:
+        image = source.read()
+        if image is None:
+            break
+        times.append(clock() - begin)
+        images.append(bounded(image, FILMED_SIDE))
+    if not images:
+        raise SourceError(f"{source.name} sent no picture", "check the camera or the sender")
+    wanted = np.arange(count) / source.fps
+    for index in np.searchsorted(times, wanted):
+        yield images[min(int(index), len(images) - 1)]
+
+
+def _check_output(uri: str, out: Path) -> None:
+    if out.suffix.lower() not in SUFFIXES:
+        raise OutputError(f"{out} is no video file name", f"end it in {' or '.join(SUFFIXES)}")
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder", "name a file in it")
+    folder = out.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(f"there is no folder {folder}", "make it, or name another one")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"nothing can be written into {folder}", "choose another folder")
+    if out.exists() and Path(uri.removeprefix("file:")).exists() and out.samefile(uri.removeprefix("file:")):
+        raise OutputError(f"{out} is the input itself", "choose another name")
+
+
+@contextmanager
+def _whole_or_nothing(out: Path) -> Iterator[Path]:
+    """A temporary name beside `out` (same file system, same suffix) that becomes `out` on success."""
+    part = out.with_name(f".{out.stem[:40]}.{os.getpid()}.part{out.suffix}")
+    try:
+        yield part
+        os.replace(part, out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _stats(stream: Stream, values: Snapshot, count: int, fps: float, wall: float, sha256: str) -> RenderStats:
+    chunk_ms = np.array(stream.step_seconds) * 1000
+    later = chunk_ms[1:] if len(chunk_ms) > 1 else chunk_ms
+    height, width = engine_size(values)
+    return RenderStats(
+        frames=count,
+        fps=fps,
+        seconds=count / fps,
+        wall_seconds=wall,
+        generated_fps=count / wall,
+        engine_fps=stream.emitted / sum(stream.step_seconds),
+        first_chunk_ms=float(chunk_ms[0]),
+        chunk_ms_p50=float(np.percentile(later, 50)),
+        chunk_ms_p99=float(np.percentile(later, 99)),
+        chunks=len(chunk_ms),
+        width=width,
+        height=height,
+        pipeline=values.text("engine.pipeline"),
+        annotator=values.text("annotator.name"),
+        seed=values.whole("engine.seed"),
+        prompt=values.text("prompt.text"),
+        ignored_words=tuple(stream.conditioning.ignored),
+        sha256=sha256,
+    )
