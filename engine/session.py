@@ -1,7 +1,7 @@
 """One stream of video: control pictures and live values in, generated pictures out, chunk by chunk.
 
-`Session.step` is the whole method: plan, context, noise, denoising steps, decode, clean pass. It has the face of
-plain data (arrays in, arrays out) and knows no threads, cameras, windows or parameter tables.
+`Session.step` is the whole method: plan, context, noise, denoising steps, decode, clean pass. It has the face
+of plain data (arrays in, arrays out) and knows no threads, cameras, windows or parameter tables.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from engine.core.errors import EngineError
 from engine.model.cache import KVCache
 from engine.model.context import ContextEncoder
 from engine.model.pipelines import Pipeline, load_pipeline
-from engine.model.schedule import Step, denoised, noised
+from engine.model.schedule import Step, clean_estimate, noised
 from engine.model.tae import FRAMES_PER_LATENT, LATENT_CHANNELS, SPATIAL_FACTOR, State
 from engine.model.text import Conditioning
 from engine.model.wan import CrossCache
@@ -38,7 +38,10 @@ class Live:
 
 @dataclass(frozen=True)
 class ChunkInput:
-    """What one chunk follows: control u8 `[F, H, W, 3]` and mask u8 `[F, H, W]` (255 = generate), either may be absent."""
+    """What one chunk follows: control u8 `[F, H, W, 3]` and mask u8 `[F, H, W]` (255 = generate).
+
+    Either may be absent: no control is text only, no mask generates everywhere. `annotator` names its maker.
+    """
 
     control: Pictures | None
     mask: Pictures | None
@@ -55,7 +58,7 @@ class Mode:
 
 @dataclass(frozen=True)
 class ChunkOutput:
-    """Generated pictures u8 `[N, H, W, 3]`, the mode, the newest version that shaped them, seconds per stage."""
+    """Generated pictures u8 `[N, H, W, 3]`, the mode, the newest version in them, seconds per stage."""
 
     frames: Pictures
     mode: Mode
@@ -64,7 +67,7 @@ class ChunkOutput:
 
 
 def open_session(pipeline: str, height: int, width: int) -> Session:
-    """Load a pipeline and start a stream of this picture size (pixels). Raises EngineError or WeightsError."""
+    """Load a pipeline and start a stream of pictures of this size. Raises EngineError or WeightsError."""
     return Session(load_pipeline(pipeline), height, width)
 
 
@@ -84,16 +87,21 @@ class Session:
         self.latent_size = (height // SPATIAL_FACTOR, width // SPATIAL_FACTOR)
         self.frames_in = spec.latents_per_chunk * FRAMES_PER_LATENT
         self._cache = KVCache(
-            layers=spec.arch.layers, slots=spec.policy.window, tokens_per_latent=spec.arch.tokens_per_latent(*self.latent_size),
-            heads=spec.arch.heads, head_dim=spec.arch.head_dim, device=pipeline.device, dtype=pipeline.dtype,
-        )  # fmt: skip
+            layers=spec.arch.layers,
+            slots=spec.policy.window,
+            tokens_per_latent=spec.arch.tokens_per_latent(*self.latent_size),
+            heads=spec.arch.heads,
+            head_dim=spec.arch.head_dim,
+            device=pipeline.device,
+            dtype=pipeline.dtype,
+        )
         self._contexts = ContextEncoder(pipeline.tae)
         self._text: tuple[Conditioning, CrossCache] | None = None
         self._chunks = 0
         self.reset()
 
     def reset(self) -> None:
-        """Start the stream anew: no past. The noise goes on, so that a reset does not replay the same picture."""
+        """Start the stream anew: no past. The noise goes on, so a reset does not replay the same picture."""
         self._start = 0
         self._decoder: State | None = None
         self._contexts.reset()
@@ -133,7 +141,7 @@ class Session:
         schedule = self.pipeline.schedule.steps(nominal_steps(steps))
         for step, following in zip(schedule, [*schedule[1:], None], strict=True):
             now = live()
-            flow = dit(
+            output = dit(
                 x,
                 self._times(step),
                 text,
@@ -142,7 +150,7 @@ class Session:
                 context=context,
                 context_scale=now.context_scale,
             )
-            x = denoised(x, flow, step.sigma)
+            x = clean_estimate(spec.prediction, x, output, step.sigma)
             if following is not None:
                 x = noised(x, self._noise(generator), following.sigma)
         clock.mark("denoise")
@@ -160,8 +168,11 @@ class Session:
             return None
         expected = (self.frames_in, self.height, self.width)
         if chunk.control.shape != (*expected, 3) or (chunk.mask is not None and chunk.mask.shape != expected):
-            raise EngineError(f"The control of a chunk has shape {chunk.control.shape}, expected {(*expected, 3)}.",
-                              "Fit control and mask to the session's size.")  # fmt: skip
+            raise EngineError(
+                f"The control of a chunk has shape {chunk.control.shape}, expected {(*expected, 3)}"
+                f"{'' if chunk.mask is None else f', and its mask {chunk.mask.shape}'}.",
+                "Fit control and mask to the session's size.",
+            )
         return self._contexts.encode(chunk.control, chunk.mask)
 
     def _cross(self, conditioning: Conditioning) -> CrossCache:

@@ -12,7 +12,18 @@ import pytest
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-OUR_THREADS = ("capture", "annotate", "prompt", "engine", "output", "recorder", "camera switch", "warm-up")
+OUR_THREADS = (
+    "capture",
+    "annotate",
+    "prompt",
+    "engine",
+    "output",
+    "recorder",
+    "camera switch",
+    "warm-up",
+    "midi",
+    "osc",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,13 @@
 """From control pictures and masks to the VACE context: 96 channels per latent.
 
-Channels: 16 of the inactive (kept) latents, 16 of the reactive (to be changed) latents, 64 of the mask, one per
-pixel of its 8x8 patch. Inactive and reactive pictures are two streams, each with an encoder state of its own.
+Channels: 16 of the inactive (kept) latents, 16 of the reactive (to be changed) latents, 64 of the mask, one
+for each pixel of its 8x8 patch. Inactive and reactive pictures are two streams, each with an encoder state of
+its own.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,7 +29,10 @@ def split(video_BFCHW: Tensor, mask_BFHW: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fold_mask(mask_BFHW: Tensor) -> Tensor:
-    """Fold a mask `[B, F, H, W]` into `[B, 64, ceil(F/4), H/8, W/8]`: channel 8*dy + dx, nearest frames in time."""
+    """Fold a mask `[B, F, H, W]` into `[B, 64, ceil(F/4), H/8, W/8]`: nearest frames in time.
+
+    Channel 8*dy + dx holds the pixel (dy, dx) of each 8x8 patch.
+    """
     batch, frames, height, width = mask_BFHW.shape
     side = SPATIAL_FACTOR
     patches = mask_BFHW.reshape(batch, frames, height // side, side, width // side, side)
@@ -50,8 +56,8 @@ class ContextEncoder:
 
     def reset(self) -> None:
         """Forget the stream: the next chunk is its first."""
-        self._inactive: State | None = None
-        self._reactive: State | None = None
+        self._inactive = _Stream(self.tae)
+        self._reactive = _Stream(self.tae)
 
     @torch.inference_mode()
     def encode(self, control: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> Tensor:
@@ -59,21 +65,62 @@ class ContextEncoder:
 
         `mask` u8 `[F, H, W]`: 255 = generate, 0 = keep; None generates everywhere.
         """
-        weight = self.tae.encoder[0].weight
-        assert isinstance(weight, Tensor)
-        video = (
-            torch.from_numpy(control).to(weight.device, weight.dtype).permute(0, 3, 1, 2)[None] / 255 * 2 - 1
-        )
+        like = next(self.tae.parameters())
+        video = torch.from_numpy(control).to(like.device, like.dtype).permute(0, 3, 1, 2)[None] / 255 * 2 - 1
         if mask is None:
-            weights = video.new_ones(1, video.shape[1], *video.shape[3:])
-        else:
-            weights = torch.from_numpy(mask).to(weight.device, weight.dtype)[None] / 255
-        return self.encode_tensors(video, weights)
+            everywhere = video.new_ones(1, video.shape[1], *video.shape[3:])
+            inactive, reactive = self._inactive.encode_gray(video), self._reactive.encode(video)
+            return assemble(inactive, reactive, fold_mask(everywhere))
+        return self.encode_tensors(video, torch.from_numpy(mask).to(like.device, like.dtype)[None] / 255)
 
     @torch.inference_mode()
     def encode_tensors(self, video_BFCHW: Tensor, mask_BFHW: Tensor) -> Tensor:
-        """The same from pictures in [-1, 1] and a mask in 0..1 (soft values reach the mask channels as they are)."""
+        """The same from pictures in [-1, 1] and a mask in 0..1.
+
+        Soft values reach the mask channels unchanged.
+        """
         inactive, reactive = split(video_BFCHW, mask_BFHW)
-        inactive_latents, self._inactive = self.tae.encode(inactive, self._inactive)
-        reactive_latents, self._reactive = self.tae.encode(reactive, self._reactive)
+        inactive_latents, reactive_latents = self._inactive.encode(inactive), self._reactive.encode(reactive)
         return assemble(inactive_latents, reactive_latents, fold_mask(mask_BFHW))
+
+
+@dataclass(frozen=True)
+class _Gray:
+    """The newest `chunks` chunks of a stream, all gray and of this shape; `latents` are the last one's."""
+
+    shape: torch.Size
+    chunks: int
+    latents: Tensor
+
+
+class _Stream:
+    """One running stream of pictures through the encoder.
+
+    Without a mask the inactive stream is gray for as long as that lasts, and encoding it would be half of all
+    the work. A memory block remembers one step of its input, and nothing else passes from chunk to chunk. So
+    the first block's memory is the same after every gray chunk, the second's from the second one on; once
+    there were as many as there are blocks, the next gives the latents of all that follow, bit for bit: the
+    same calculation would run on the same numbers. It is not run again; the state is left as it is, which is
+    what it would become.
+    """
+
+    def __init__(self, tae: TAE) -> None:
+        self._tae = tae
+        self._state: State | None = None
+        self._gray: _Gray | None = None
+
+    def encode(self, video_BFCHW: Tensor) -> Tensor:
+        """Latents of the stream's next pictures."""
+        latents, self._state = self._tae.encode(video_BFCHW, self._state)
+        self._gray = None
+        return latents
+
+    def encode_gray(self, like_BFCHW: Tensor) -> Tensor:
+        """Latents of as many mid gray pictures, of the same size."""
+        gray = self._gray if self._gray is not None and self._gray.shape == like_BFCHW.shape else None
+        chunks = 0 if gray is None else gray.chunks
+        if gray is not None and chunks > len(self._state or ()):
+            return gray.latents
+        latents = self.encode(torch.zeros_like(like_BFCHW))
+        self._gray = _Gray(like_BFCHW.shape, chunks + 1, latents)
+        return latents

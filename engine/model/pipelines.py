@@ -12,7 +12,7 @@ import torch
 from engine.core.errors import EngineError
 from engine.core.paths import assets_dir
 from engine.model.policies import SinkWindow
-from engine.model.schedule import Schedule
+from engine.model.schedule import Prediction, Schedule
 from engine.model.spec import POCKET, Arch
 from engine.model.tae import POCKET_TAE, TAE, TAEArch
 from engine.model.text import VocabularyEncoder
@@ -22,7 +22,11 @@ from engine.model.weights import load_strict, on_meta
 
 @dataclass(frozen=True)
 class PipelineSpec:
-    """One pipeline: sizes, files (a folder of assets), cache policy, schedule shift, latents made per chunk."""
+    """One pipeline: sizes, files (a folder of assets), cache policy, schedule shift, latents per chunk.
+
+    Height and width of its pictures are multiples of `size_multiple` pixels. `prediction` is what the
+    transformer was trained to give: flow in all public checkpoints.
+    """
 
     name: str
     label: str
@@ -32,13 +36,15 @@ class PipelineSpec:
     policy: SinkWindow
     shift: float
     latents_per_chunk: int
+    prediction: Prediction = "flow"
     size_multiple: int = 16
 
 
 PIPELINES: dict[str, PipelineSpec] = {
     "pocket": PipelineSpec(
         name="pocket", label="Pocket (embedded, small)", arch=POCKET, tae=POCKET_TAE, folder="pocket",
-        policy=SinkWindow(window=6, sink=0, relative=True), shift=5.0, latents_per_chunk=3,
+        policy=SinkWindow(window=6, sink=0, relative=True), shift=5.0,
+        latents_per_chunk=3, prediction="clean",
     ),
 }  # fmt: skip
 

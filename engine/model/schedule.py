@@ -7,6 +7,7 @@ device tensor back to the host: steps are plain numbers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from torch import Tensor
 from engine.core.errors import EngineError
 
 ENTRIES = 1000
+
+Prediction = Literal["flow", "clean"]
+"""What a network's output means: flow (noise minus clean), or the clean latents themselves."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,11 @@ def noised(clean: Tensor, noise: Tensor, sigma: float | Tensor) -> Tensor:
 def denoised(x: Tensor, flow: Tensor, sigma: float | Tensor) -> Tensor:
     """Clean estimate x0 from latents at noise level sigma and their flow."""
     return (x.float() - sigma * flow.float()).to(x.dtype)
+
+
+def clean_estimate(prediction: Prediction, x: Tensor, output: Tensor, sigma: float | Tensor) -> Tensor:
+    """Clean latents from what a network made of latents `x` at noise level sigma."""
+    return output if prediction == "clean" else denoised(x, output, sigma)
 
 
 def flow_between(x: Tensor, clean: Tensor, sigma: float | Tensor) -> Tensor:

@@ -27,20 +27,21 @@ State = tuple[Tensor, ...]
 class TAEArch:
     """Sizes of one autoencoder: encoder width, decoder widths from latent to picture, memory blocks a stage.
 
-    `subpixel`: the decoder doubles its size by giving each pixel four of its own instead of one repeated, which a
-    small network learns much faster; the public files repeat. `trim`: pictures dropped at the start of a decoded
-    stream: the public files show one picture for the first latent, four for later ones.
+    `subpixel`: the decoder doubles its size by giving each pixel four of its own instead of one repeated,
+    which a small network learns much faster; the public files repeat. `trim`: pictures dropped at the start
+    of a decoded stream: the public files show one picture for the first latent, four for later ones.
     """
 
     encoder: int
     decoder: tuple[int, int, int, int]
     blocks: int = 3
+    encoder_blocks: int = 3
     subpixel: bool = False
     trim: int = 3
 
 
 TAEW2_1 = TAEArch(encoder=64, decoder=(256, 128, 64, 64))
-POCKET_TAE = TAEArch(encoder=24, decoder=(96, 64, 32, 16), blocks=1, subpixel=True, trim=0)
+POCKET_TAE = TAEArch(encoder=24, decoder=(96, 64, 32, 16), blocks=1, encoder_blocks=0, subpixel=True, trim=0)
 
 
 class MemoryBlock(nn.Module):
@@ -108,7 +109,7 @@ def _encoder(arch: TAEArch) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), nn.ReLU()]
     for stride in (2, 2, 1):
         layers += [TimePool(width, stride), nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False)]
-        layers += [MemoryBlock(width) for _ in range(arch.blocks)]
+        layers += [MemoryBlock(width) for _ in range(arch.encoder_blocks)]
     return nn.Sequential(*layers, nn.Conv2d(width, LATENT_CHANNELS, 3, padding=1))
 
 
@@ -117,10 +118,8 @@ def _decoder(arch: TAEArch) -> nn.Sequential:
     layers: list[nn.Module] = [SoftClamp(), nn.Conv2d(LATENT_CHANNELS, widths[0], 3, padding=1), nn.ReLU()]
     for here, there, stride in zip(widths[:3], widths[1:], (1, 2, 2), strict=True):
         layers += [MemoryBlock(here) for _ in range(arch.blocks)]
-        layers += [
-            nn.Identity(),
-            TimeGrow(here, stride, arch.subpixel),
-        ]  # Identity: the public layout's upsampling stood here
+        # The public layout has its upsampling where Identity stands; here growing does it.
+        layers += [nn.Identity(), TimeGrow(here, stride, arch.subpixel)]
         layers += [nn.Conv2d(here, there, 3, padding=1, bias=False)]
     return nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(widths[3], 3, 3, padding=1))
 
@@ -163,7 +162,7 @@ class TAE(nn.Module):
 
 
 def _run(network: nn.Sequential, x_BFCHW: Tensor, state: State | None) -> tuple[Tensor, State]:
-    """All time steps of a call go through a layer together; memory blocks see the previous step beside each."""
+    """All time steps of a call go through a layer together; memory blocks see the step before beside each."""
     batch = x_BFCHW.shape[0]
     x = x_BFCHW.flatten(0, 1)
     last: list[Tensor] = []

@@ -1,7 +1,7 @@
 """From the words of a performer to what the transformer reads.
 
-`Conditioning` is what every text encoder gives. `VocabularyEncoder` is the embedded model's own: one learned row
-per word it was taught, synonyms by a small table. Words it does not know are named, never swallowed.
+`Conditioning` is what every text encoder gives. `VocabularyEncoder` is the embedded model's own: one learned
+row per word it was taught, synonyms by a small table. Words it does not know are named, never swallowed.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ class VocabularyEncoder(nn.Module):
         return encoder.eval()
 
     def parse(self, text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Split a prompt into the vocabulary's words it uses (each once, at most `text_len`) and the ignored ones."""
+        """Split a prompt into the words of the vocabulary that it means, at most `text_len`, and the ignored.
+
+        Each is named once, in the prompt's order.
+        """
         known: dict[str, None] = {}
         ignored: dict[str, None] = {}
         for word in _WORD.findall(text[:MAX_CHARACTERS].lower()):

@@ -226,7 +226,7 @@ def _leg(hip: Array, side: float, pose: dict[str, float], name: str, yaw: float)
     out = np.asarray(out - along * float(out @ along), np.float32)
     out = np.asarray(out / np.linalg.norm(out), np.float32)
     knee = hip + along * knee_at + out * np.sqrt(max(0.0, THIGH**2 - knee_at**2))
-    ankle = hip + along * distance
+    ankle = np.asarray(hip + along * distance, np.float32)
     toe = ankle + _turned(_vector(side * 7, 5 + lift * 0.3, 15), yaw * 0.6, 0)
     hem = knee + (ankle - knee) * 0.80
     return [

@@ -1,0 +1,108 @@
+"""Random scenes, drawn from nothing: people, shapes, waves, tunnels, lines and fields.
+
+One builder per kind: (random generator, aspect) to `Scene`. Random numbers are drawn in a fixed order (see
+`elements`). Knows nothing about colour or networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from engine.pocket.elements import (
+    Random,
+    blob_outline,
+    moving_shape,
+    noise_field,
+    open_stroke,
+    random_region,
+    random_stroke,
+    rotation,
+    with_background,
+)
+from engine.pocket.people import figure, portrait
+from engine.pocket.scene import Element, Part, Scene
+
+RINGS = 8  # of a tunnel
+
+
+def random_scene(rng: Random, aspect: float) -> Scene:
+    """A scene of a random kind; the same generator state gives the same scene."""
+    kind = rng.choice(["figure", "portrait", "shapes", "waves", "tunnel", "lines", "blobs"],
+                      p=[0.26, 0.22, 0.16, 0.07, 0.07, 0.12, 0.10])  # fmt: skip
+    return BUILDERS[str(kind)](rng, aspect)
+
+
+def _shapes(rng: Random, aspect: float) -> Scene:
+    scene = Scene(aspect, [], subject="shapes")
+    for _ in range(int(rng.integers(3, 10))):
+        radius, depth = rng.uniform(0.06, 0.35), rng.uniform(0.45, 0.95)
+        scene.elements.append(moving_shape(rng, aspect, radius, depth, True))
+    return with_background(rng, scene, 0.2)
+
+
+def _blobs(rng: Random, aspect: float) -> Scene:
+    scene = Scene(aspect, [], noise_field(rng, aspect), int(rng.integers(3, 8)), subject="blobs")
+    scene.stroke = random_stroke(rng)
+    if rng.random() < 0.5:
+        scene.elements.append(moving_shape(rng, aspect, 0.25, 0.8, True))
+    return scene
+
+
+def _lines(rng: Random, aspect: float) -> Scene:
+    scene = Scene(aspect, [], subject="lines")
+    for _ in range(int(rng.integers(12, 50))):
+        scene.elements.append(open_stroke(rng, aspect, rng.uniform(0.1, 0.9)))
+    for _ in range(int(rng.integers(0, 4))):
+        scene.elements.append(moving_shape(rng, aspect, rng.uniform(0.1, 0.3), rng.uniform(0.3, 0.8), True))
+    return with_background(rng, scene, 0.0)
+
+
+def _waves(rng: Random, aspect: float) -> Scene:
+    levels = np.sort(rng.uniform(0.1, 0.95, int(rng.integers(3, 8)))).tolist()
+    bands = []
+    for i, level in enumerate(levels):
+        region = random_region(rng)
+        bands.append(_band(rng, aspect, level, 0.2 + 0.7 * i / len(levels), region))
+    return Scene(aspect, bands, stroke=random_stroke(rng), subject="waves")
+
+
+def _band(rng: Random, aspect: float, level: float, depth: float, region: int) -> Element:
+    """Everything below a wavy line."""
+    size, rate, number = rng.uniform(0.02, 0.09), rng.uniform(0.5, 3), rng.uniform(2, 12)
+    x = np.linspace(-0.2, aspect + 0.2, 60)
+
+    def element(t: float) -> list[Part]:
+        swell, ripple = size * np.sin(number * x + rate * t), np.sin(2.3 * number * x - rate * t)
+        y = level + swell + 0.4 * size * ripple
+        outline = np.stack([np.r_[x, x[::-1]], np.r_[y, np.full(60, 1.3)]], 1)
+        return [Part(outline, region, depth, True)]
+
+    return element
+
+
+def _tunnel(rng: Random, aspect: float) -> Scene:
+    center = rng.uniform([0.3, 0.3], [aspect - 0.3, 0.7])
+    speed, twist = rng.uniform(0.2, 0.9), rng.normal() * 0.6
+    corners = int(rng.choice([0, 4, 5, 6, 8]))
+    outline = blob_outline(rng, 1.0, 0.05, corners)
+    regions = [random_region(rng) for _ in range(RINGS)]
+
+    def element(t: float) -> list[Part]:
+        near = {ring: (ring / RINGS + speed * t * 0.25) % 1.0 for ring in range(RINGS)}
+        parts = []
+        for rank, ring in enumerate(sorted(near, key=lambda ring: 1 - near[ring])):
+            turned = outline @ rotation(twist * near[ring] * 3).T
+            reach = turned * (0.05 + 1.2 * near[ring] ** 2) + center
+            # The nearest ring is the largest and, having the greatest depth, covers the others.
+            parts.append(Part(reach, regions[ring], 0.9 * (1 - rank / RINGS), True))
+        return parts
+
+    return Scene(aspect, [element], stroke=random_stroke(rng), subject="tunnel")
+
+
+BUILDERS: dict[str, Callable[[Random, float], Scene]] = {
+    "figure": figure, "portrait": portrait, "shapes": _shapes, "waves": _waves,
+    "tunnel": _tunnel, "lines": _lines, "blobs": _blobs,
+}  # fmt: skip

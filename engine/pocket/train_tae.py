@@ -1,0 +1,111 @@
+"""The autoencoder of Pocket: `python -m engine.pocket.train_tae --work DIR`.
+
+The encoder is linear algebra over drawn clips (`tae_start`) and final at once, so that latents can be cached
+while the decoder is still being sharpened here. Pictures and control pictures both pass through it, so both
+are in the data; a little noise on the latents prepares the decoder for what diffusion hands it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engine.model.tae import POCKET_TAE, TAE
+from engine.pocket.clips import draw_clip
+from engine.pocket.tae_start import start
+from engine.pocket.training import Stage
+
+FRAMES = 12
+SIZE = (128, 224)
+CROP = 64
+FIRST_SEED = 10_000
+LATENT_NOISE = 0.08
+
+
+def draw_pool(work: Path, clips: int) -> NDArray[np.uint8]:
+    """Pictures and controls of `clips` clips as one array `[N, F, H, W, 3]`, drawn once and kept on disk."""
+    file = work / f"pool_{clips}.npy"
+    if not file.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        with ProcessPoolExecutor(2) as pool:
+            drawn = pool.map(_draw, range(FIRST_SEED, FIRST_SEED + clips), chunksize=8)
+            rows = list(itertools.chain.from_iterable(drawn))
+        np.save(file, np.stack(rows))
+    loaded: NDArray[np.uint8] = np.load(file, mmap_mode="r")
+    return loaded
+
+
+def _draw(seed: int) -> list[NDArray[np.uint8]]:
+    """A clip's picture, twice for its weight, and one of its controls."""
+    cv2.setNumThreads(1)
+    clip = draw_clip(seed, FRAMES, *SIZE)
+    return [clip.target, clip.target, clip.control]
+
+
+def sample(pool: NDArray[np.uint8], batch: int, rng: np.random.Generator) -> Tensor:
+    """Random crops `[B, F, 3, 64, 64]` in [-1, 1]."""
+    crops = []
+    for _ in range(batch):
+        top, left = (int(rng.integers(0, side - CROP + 1)) for side in SIZE)
+        crop = pool[rng.integers(len(pool)), :, top : top + CROP, left : left + CROP]
+        crops.append(crop[:, :, ::-1] if rng.random() < 0.5 else crop)
+    return torch.from_numpy(np.stack(crops)).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
+
+
+def loss_of(tae: TAE, video: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Squared and absolute error of pictures, and the error of their slopes."""
+    with torch.no_grad():
+        latents, _ = tae.encode(video)
+    decoded, _ = tae.decode_unclamped(latents + LATENT_NOISE * torch.randn_like(latents))
+    error, square = functional.l1_loss(decoded, video), functional.mse_loss(decoded, video)
+    slopes = sum(
+        (functional.l1_loss(decoded.diff(dim=d), video.diff(dim=d)) for d in (3, 4)), torch.zeros(())
+    )
+    return error + square + slopes, {"l1": error.item(), "mse": square.item(), "slopes": slopes.item()}
+
+
+def export(weights: dict[str, Tensor], path: Path) -> None:
+    """Write a network's weights."""
+    save_file({k: v.contiguous() for k, v in weights.items()}, path)
+
+
+def main() -> None:
+    """Command line of this stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--clips", type=int, default=240)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rate", type=float, default=4e-4)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    pool = draw_pool(options.work, options.clips)
+    tae = TAE(POCKET_TAE)
+    start(tae, sample(pool, 160, np.random.default_rng(0)))
+    tae.encoder.requires_grad_(False)
+    out = options.work / "tae.safetensors"
+    stage = Stage(tae, options.work / "tae", steps=options.steps, rate=options.rate)
+    stage.begin()
+    if stage.step == 0:
+        export(tae.state_dict(), out)
+    rng = np.random.default_rng(1 + stage.step)
+    torch.manual_seed(1 + stage.step)
+    while not stage.finished:
+        loss, parts = loss_of(tae, sample(pool, options.batch, rng))
+        stage.advance(loss, parts)
+        if stage.step % stage.save_every == 0 or stage.finished:
+            export(stage.average.weights, out)
+
+
+if __name__ == "__main__":
+    main()

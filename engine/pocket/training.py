@@ -1,0 +1,123 @@
+"""What both training stages share: resumable state, averaged weights, the learning-rate curve, the log.
+
+A stage is resumed by starting the same command again: model, average, optimiser, step and time spent come
+back from `stage.pt` in its work folder (our own file, read with `weights_only=True`). Random states do not:
+the caller seeds anew from the step, so that a resumed run sees other data than the one before it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """Exponential moving average of a model's weights, kept in fp32; what ships is the average."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {k: v.detach().clone().float() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Blend the model in; early steps forget faster, so that random weights do not linger."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for key, value in model.state_dict().items():
+            self.weights[key].lerp_(value.float(), 1 - decay)
+
+
+class Stage:
+    """One resumable run: call `begin()`, then `advance(loss)` once a step until `finished`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        folder: Path,
+        *,
+        steps: int,
+        rate: float,
+        decay: float = 0.999,
+        save_every: int = 100,
+        minutes: float | None = None,
+    ) -> None:
+        self.model, self.folder = model, folder
+        self.steps, self.minutes = steps, minutes
+        self.rate, self.save_every = rate, save_every
+        self.optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
+        self.average = Average(model, decay)
+        self.step = 0
+        self._spent = 0.0
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this stage, interrupted runs included."""
+        return self._spent + time.monotonic() - self._started
+
+    @property
+    def progress(self) -> float:
+        """How far the run is, 0..1: by its steps, or by its `minutes` where those come first."""
+        by_time = 0.0 if self.minutes is None else self.seconds / (60 * self.minutes)
+        return min(1.0, max(self.step / max(1, self.steps), by_time))
+
+    @property
+    def finished(self) -> bool:
+        """True once all steps are done, or the time is spent."""
+        return self.progress >= 1.0
+
+    @property
+    def resumes(self) -> bool:
+        """True where an interrupted run lies in the work folder."""
+        return (self.folder / "stage.pt").exists()
+
+    def begin(self) -> None:
+        """Continue from the work folder where a run was interrupted, else start."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.resumes:
+            return
+        state = torch.load(self.folder / "stage.pt", weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.weights = state["average"]
+        self.step, self._spent = state["step"], state.get("seconds", 0.0)
+
+    def advance(self, loss: Tensor, parts: dict[str, float] | None = None) -> None:
+        """One optimiser step on a scalar loss; logs every 20 steps and saves every `save_every`."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * _curve(self.step, self.progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        self.average.update(self.model, self.step)
+        if self.step % 20 == 0:
+            self._log({"loss": loss.item(), "norm": float(norm), **(parts or {})})
+        if self.step % self.save_every == 0 or self.finished:
+            self.save()
+
+    def save(self) -> None:
+        """Write the resumable state; the old one stays until the new one is complete."""
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+                 "average": self.average.weights, "step": self.step, "seconds": self.seconds}  # fmt: skip
+        fresh = self.folder / "stage.pt.new"
+        torch.save(state, fresh)
+        fresh.replace(self.folder / "stage.pt")
+
+    def _log(self, values: dict[str, float]) -> None:
+        row = {"step": self.step, "seconds": round(self.seconds, 1),
+               **{k: round(v, 5) for k, v in values.items()}}  # fmt: skip
+        with (self.folder / "log.jsonl").open("a") as log:
+            log.write(json.dumps(row) + "\n")
+        print(row, flush=True)
+
+
+def _curve(step: int, progress: float) -> float:
+    """Warm-up over 40 steps, then a cosine down to 3 %."""
+    warm = min(1.0, (step + 1) / 40)
+    return warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * progress)))

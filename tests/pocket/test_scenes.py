@@ -1,0 +1,96 @@
+"""Drawn scenes: repeatable, of every kind, with lines where regions meet."""
+
+import numpy as np
+import pytest
+
+from engine.pocket.clips import SHARES, Clip, draw_clip
+from engine.pocket.controls import KINDS
+from engine.pocket.scenes import BUILDERS, random_scene
+from engine.pocket.styles import SUBJECTS, Raster
+from engine.video.opencv import cv2
+from tests.pocket.conftest import HEIGHT, WIDTH
+
+ASPECT = WIDTH / HEIGHT
+
+
+def near(marks: np.ndarray, pixels: int = 2) -> np.ndarray:
+    return cv2.dilate(marks.astype(np.uint8), np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0
+
+
+def borders(ids: np.ndarray) -> np.ndarray:
+    return cv2.morphologyEx(ids, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+
+
+def same(a: Clip, b: Clip) -> bool:
+    masks = (a.mask is None) == (b.mask is None) and (a.mask is None or np.array_equal(a.mask, b.mask))
+    pictures = np.array_equal(a.target, b.target) and np.array_equal(a.control, b.control)
+    return masks and pictures and (a.prompt, a.kind) == (b.prompt, b.kind)
+
+
+def test_same_seed_same_clip_other_seed_another(clips: list[Clip]) -> None:
+    for seed in (0, 3):
+        assert same(draw_clip(seed, 8, HEIGHT, WIDTH), clips[seed])
+    assert not any(np.array_equal(clips[0].target, other.target) for other in clips[1:])
+
+
+def test_a_clip_moves_and_has_the_right_form(clips: list[Clip]) -> None:
+    for clip in clips:
+        for pictures in (clip.target, clip.control):
+            assert pictures.shape == (8, HEIGHT, WIDTH, 3) and pictures.dtype == np.uint8
+        assert not np.array_equal(clip.target[0], clip.target[-1])
+        assert clip.kind in KINDS
+        assert (clip.mask is not None) == (clip.kind == "inpaint")
+
+
+def test_every_kind_of_control_is_trained() -> None:
+    assert set(SHARES) == set(KINDS)
+    assert sum(SHARES.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", SUBJECTS)
+def test_every_kind_of_scene_draws(kind: str) -> None:
+    for seed in range(3):
+        scene = BUILDERS[kind](np.random.default_rng(seed), ASPECT)
+        assert scene.subject == kind
+        raster = scene.raster(1.3 * seed, HEIGHT, WIDTH)
+        for plane, dtype in ((raster.ids, np.uint8), (raster.depth, np.float32), (raster.lines, np.float32),
+                             (raster.mask, np.uint8)):  # fmt: skip
+            assert plane.shape == (HEIGHT, WIDTH) and plane.dtype == dtype
+        assert raster.pose.shape == (HEIGHT, WIDTH, 3) and raster.pose.dtype == np.uint8
+        assert np.isfinite(raster.depth).all() and raster.depth.min() >= 0 and raster.depth.max() <= 1
+        assert raster.lines.min() >= 0 and raster.lines.max() > 0.9, "no line"
+        assert set(np.unique(raster.mask)) <= {0, 1}
+        assert (raster.pose.any()) == (scene.skeleton is not None)
+
+
+def test_the_kinds_are_drawn_by_chance_and_all_of_them() -> None:
+    kinds = [random_scene(np.random.default_rng(seed), ASPECT).subject for seed in range(120)]
+    assert set(kinds) == set(SUBJECTS)
+
+
+@pytest.mark.parametrize("kind", ["figure", "portrait", "shapes", "waves"])
+def test_the_subject_lies_inside_the_picture_and_not_all_over_it(kind: str) -> None:
+    shares = []
+    for seed in range(6):
+        raster = BUILDERS[kind](np.random.default_rng(seed), ASPECT).raster(seed, HEIGHT, WIDTH)
+        shares.append(raster.mask.mean())
+        assert (raster.ids[raster.mask > 0] >= 16).all(), "a subject is no background"
+    assert 0.02 < np.mean(shares) < 0.95
+
+
+@pytest.mark.parametrize("kind", ["shapes", "waves", "blobs", "tunnel"])
+def test_lines_lie_where_regions_meet_and_nowhere_else(kind: str) -> None:
+    seen = 0
+    for seed in range(12):
+        scene = BUILDERS[kind](np.random.default_rng(seed), ASPECT)
+        if all(part.closed for element in scene.elements for part in element(0.0)):
+            raster = scene.raster(0.0, HEIGHT, WIDTH)
+            _assert_lines_at_borders(raster)
+            seen += 1
+    assert seen >= 6
+
+
+def _assert_lines_at_borders(raster: Raster) -> None:
+    edge = borders(raster.ids)
+    assert near(edge)[raster.lines > 0.5].mean() > 0.94  # a sharp tip pokes out
+    assert near(raster.lines > 0.3)[edge].mean() > 0.97

@@ -1,0 +1,194 @@
+"""The chunk loop, with random weights of the embedded model's sizes and an autoencoder that can see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+# Before engine.pocket, whose OpenCV would point two variables of Qt at itself.
+import engine.video.opencv  # noqa: F401
+from engine.core.errors import EngineError
+from engine.model.pipelines import PIPELINES, Pipeline
+from engine.model.schedule import Schedule
+from engine.model.tae import TAE
+from engine.model.text import VocabularyEncoder
+from engine.model.wan import CausalWan
+from engine.pocket.clips import draw_clip
+from engine.pocket.latents import to_video
+from engine.pocket.tae_start import start
+from engine.session import ChunkInput, ChunkOutput, Live, Pictures, Session, mode_of, nominal_steps
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    """Random weights with nothing zero, so that control, text and past all reach the picture.
+
+    A random autoencoder would show one gray for all latents; this one knows drawn pictures.
+    """
+    spec = PIPELINES["pocket"]
+    torch.manual_seed(3)
+    dit = CausalWan(spec.arch).requires_grad_(False)
+    for parameter in dit.parameters():
+        if not parameter.any():
+            parameter.normal_(std=0.05)
+    tae = TAE(spec.tae).requires_grad_(False)
+    start(tae, torch.cat([to_video(draw_clip(seed, 4, SIZE, SIZE).target) for seed in range(6)]))
+    text = VocabularyEncoder(("gold", "night"), spec.arch.text_dim, spec.arch.text_len)
+    return Pipeline(spec, dit, tae, text, Schedule(spec.shift), torch.device("cpu"), torch.float32)
+
+
+def control(level: int = 0) -> ChunkInput:
+    picture = np.full((12, SIZE, SIZE, 3), 255, np.uint8)
+    picture[:, 20 : 30 + level] = 0
+    return ChunkInput(picture, None, "scribble")
+
+
+def run(session: Session, chunks: list[ChunkInput], live: Callable[[], Live] | None = None, seed: int = 1,
+        prompt: str = "gold", steps: int = 2) -> list[ChunkOutput]:  # fmt: skip
+    made: list[ChunkOutput] = []
+    words = session.conditioning(prompt)
+    for chunk in chunks:
+        session.step(chunk, live or (lambda: Live(1.0, 7)), words, steps=steps, seed=seed, emit=made.append)
+    return made
+
+
+def pictures(outputs: list[ChunkOutput]) -> Pictures:
+    return np.concatenate([output.frames for output in outputs])
+
+
+@pytest.mark.parametrize(("trim", "shown"), [(0, (12, 12, 12)), (3, (9, 12, 12))])
+def test_every_chunk_shows_twelve_pictures_but_a_trimmed_stream_starts_with_nine(
+    pipeline: Pipeline, trim: int, shown: tuple[int, ...]
+) -> None:
+    tae = TAE(replace(pipeline.spec.tae, trim=trim)).requires_grad_(False)
+    tae.load_state_dict(pipeline.tae.state_dict())
+    session = Session(replace(pipeline, tae=tae), SIZE, SIZE)
+    made = run(session, [control()] * 3)
+    assert [output.frames.shape for output in made] == [(n, SIZE, SIZE, 3) for n in shown]
+    assert all(output.frames.dtype == np.uint8 and output.version == 7 for output in made)
+    untrimmed = run(Session(pipeline, SIZE, SIZE), [control()] * 3)
+    assert np.array_equal(pictures(made), pictures(untrimmed)[trim:])
+    session.reset()
+    assert len(run(session, [control()])[0].frames) == shown[0], "a stream's first chunk again"
+
+
+def test_same_seed_same_bytes_other_seed_others(pipeline: Pipeline) -> None:
+    first, again, other = (
+        pictures(run(Session(pipeline, SIZE, SIZE), [control()] * 2, seed=s)) for s in (5, 5, 6)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_control_prompt_and_scale_reach_the_picture(pipeline: Pipeline) -> None:
+    plain = pictures(run(Session(pipeline, SIZE, SIZE), [control()]))
+    assert not np.array_equal(plain, pictures(run(Session(pipeline, SIZE, SIZE), [control(9)])))
+    assert not np.array_equal(
+        plain, pictures(run(Session(pipeline, SIZE, SIZE), [control()], prompt="night"))
+    )
+    assert not np.array_equal(
+        plain, pictures(run(Session(pipeline, SIZE, SIZE), [control()], lambda: Live(0.3, 1)))
+    )
+
+
+def test_scale_zero_is_no_control(pipeline: Pipeline) -> None:
+    off = pictures(run(Session(pipeline, SIZE, SIZE), [control()] * 2, lambda: Live(0.0, 1)))
+    none = pictures(run(Session(pipeline, SIZE, SIZE), [ChunkInput(None, None, "none")] * 2))
+    assert np.array_equal(off, none)
+
+
+def test_live_values_are_read_at_every_denoising_step(pipeline: Pipeline) -> None:
+    reads: list[Live] = []
+
+    def live() -> Live:
+        reads.append(Live(0.25 * len(reads), 10 + len(reads)))
+        return reads[-1]
+
+    (made,) = run(Session(pipeline, SIZE, SIZE), [control()], live, steps=4)
+    assert len(reads) == 4
+    assert made.version == 13
+    assert made.mode.reason == "scribble 0.75"
+
+
+def test_pictures_are_handed_over_before_the_clean_pass(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    forward = CausalWan.forward
+
+    def spy(
+        self: CausalWan, x: torch.Tensor, t: torch.Tensor, *args: object, **kwargs: object
+    ) -> torch.Tensor:
+        events.append(f"t={t.max().item():.0f}")
+        return forward(self, x, t, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(CausalWan, "forward", spy)
+    session = Session(pipeline, SIZE, SIZE)
+    session.step(
+        control(),
+        lambda: Live(1.0, 0),
+        session.conditioning(""),
+        steps=2,
+        seed=0,
+        emit=lambda _: events.append("emit"),
+    )
+    assert events == ["t=1000", "t=833", "emit", "t=0"]
+
+
+def test_a_reset_starts_anew_without_replaying_the_noise(pipeline: Pipeline) -> None:
+    session = Session(pipeline, SIZE, SIZE)
+    before = pictures(run(session, [control()]))
+    session.reset()
+    after = pictures(run(session, [control()]))
+    assert after.shape == before.shape  # a stream's first chunk again
+    assert not np.array_equal(before, after)
+
+
+def test_a_long_stream_has_no_end(pipeline: Pipeline) -> None:
+    session = Session(pipeline, SIZE, SIZE)
+    session._start = 3 * 100_000  # days of latents later: positions are relative to the window
+    (made,) = run(session, [control()])
+    assert made.frames.std() > 0
+
+
+def test_annotator_may_come_and_go_mid_stream(pipeline: Pipeline) -> None:
+    made = run(
+        Session(pipeline, SIZE, SIZE),
+        [ChunkInput(None, None, "none"), control(), ChunkInput(None, None, "none")],
+    )
+    assert [output.mode.name for output in made] == ["T2V", "V2V", "T2V"]
+
+
+def test_modes_name_their_reason() -> None:
+    mask = np.full((12, SIZE, SIZE), 255, np.uint8)
+    assert mode_of(ChunkInput(control().control, mask, "scribble"), 1.0).name == "V2V"
+    mask[:, : SIZE // 4] = 0
+    inpaint = mode_of(ChunkInput(control().control, mask, "segmentation"), 1.0)
+    assert (inpaint.name, inpaint.reason) == ("INPAINT", "segmentation 1.00, 25 % kept")
+    assert mode_of(control(), 0.0).reason == "text only: context scale is 0"
+    assert mode_of(ChunkInput(None, None, "none"), 1.0).reason == "text only: none gives no control picture"
+
+
+@pytest.mark.parametrize("size", [(60, 64), (64, 72), (48, 64), (0, 0)])
+def test_impossible_sizes_are_refused(pipeline: Pipeline, size: tuple[int, int]) -> None:
+    with pytest.raises(EngineError, match="multiples of 16"):
+        Session(pipeline, *size)
+
+
+def test_a_control_of_another_size_is_refused(pipeline: Pipeline) -> None:
+    wrong = ChunkInput(np.zeros((12, 32, SIZE, 3), np.uint8), None, "gray")
+    with pytest.raises(EngineError, match="expected"):
+        run(Session(pipeline, SIZE, SIZE), [wrong])
+
+
+def test_step_lists() -> None:
+    assert nominal_steps(4) == (1000, 750, 500, 250)
+    assert nominal_steps(1) == (1000,)
+    with pytest.raises(EngineError, match="1 to 4"):
+        nominal_steps(0)
