@@ -21,6 +21,7 @@ from engine.pocket.publish import publish
 from engine.pocket.train_dit import (
     CHUNK,
     SHIFT,
+    PURE_SHARE,
     VISITED,
     Batch,
     Pocket,
@@ -212,7 +213,10 @@ def test_noise_levels_of_training_are_those_of_sampling() -> None:
     torch.manual_seed(0)
     drawn = noise_levels(4000)
     at_visited = torch.isin(drawn, torch.tensor(VISITED)).float().mean()
-    assert 0.72 < at_visited.item() < 0.78
+    assert abs(at_visited.item() - (PURE_SHARE + (1 - PURE_SHARE) * 0.75)) < 0.03
+    assert (
+        abs((drawn == 1).float().mean().item() - (PURE_SHARE + (1 - PURE_SHARE) * 0.75 / len(VISITED))) < 0.03
+    )
     assert drawn.min().item() > 0.0199 and drawn.max().item() <= 1
 
 
