@@ -38,7 +38,7 @@ PURE_SHARE = 0.5
 """How many samples start from nothing but noise, where only words and control can tell what is to be seen."""
 
 PAST_SHARE = 0.4
-"""How many second chunks see the first. With more, it learns to copy the past instead of following the control."""
+"""How many second chunks see the first. With more, it learns to copy the past, not to follow the control."""
 
 
 class PastCache:

@@ -20,8 +20,8 @@ from engine.pocket.latents import Shard
 from engine.pocket.publish import publish
 from engine.pocket.train_dit import (
     CHUNK,
-    SHIFT,
     PURE_SHARE,
+    SHIFT,
     VISITED,
     Batch,
     Pocket,
