@@ -10,18 +10,16 @@ from app.painting import draw_map_dot
 from engine.core.parameters import Value
 
 
-class Switch(QWidget):
-    """A bool: a small rail with a knob on it; its label stands elsewhere."""
+class _OnOff(QWidget):
+    """What both faces share: the value, and that a click, space or return asks for the other one."""
 
     edited = Signal(object)
 
-    def __init__(self, name: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self._on = False
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setAccessibleName(name)
-        self.setFixedSize(44, 28)
 
     def shown(self) -> Value:
         """The value on display."""
@@ -32,15 +30,24 @@ class Switch(QWidget):
         self._on = value is True
         self.update()
 
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: D102
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton and self.rect().contains(event.position().toPoint()):
             self.edited.emit(not self._on)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: D102
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Space, Qt.Key.Key_Return):
             self.edited.emit(not self._on)
         else:
             super().keyPressEvent(event)
+
+
+class Switch(_OnOff):
+    """A bool: a small rail with a knob on it; its label stands elsewhere."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        self.setFixedSize(44, 28)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: D102
         painter = QPainter(self)
@@ -57,18 +64,13 @@ class Switch(QWidget):
         painter.end()
 
 
-class Chip(QWidget):
+class Chip(_OnOff):
     """A bool as one small word that is lit when on."""
-
-    edited = Signal(object)
 
     def __init__(self, word: str) -> None:
         super().__init__()
-        self._on = False
         self._word = word
         self._lamp, self._clock = Lamp(), 0.0
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setFont(theme.font(theme.SMALL_PX))
 
     def sizeHint(self) -> QSize:  # noqa: D102
@@ -76,25 +78,6 @@ class Chip(QWidget):
 
     def minimumSizeHint(self) -> QSize:  # noqa: D102
         return self.sizeHint()
-
-    def shown(self) -> Value:
-        """The value on display."""
-        return self._on
-
-    def show_value(self, value: Value) -> None:
-        """Show on or off."""
-        self._on = value is True
-        self.update()
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: D102
-        if event.button() == Qt.MouseButton.LeftButton and self.rect().contains(event.position().toPoint()):
-            self.edited.emit(not self._on)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: D102
-        if event.key() in (Qt.Key.Key_Space, Qt.Key.Key_Return):
-            self.edited.emit(not self._on)
-        else:
-            super().keyPressEvent(event)
 
     def show_lamp(self, lamp: Lamp, clock: float) -> None:
         """Show what the hands do with it."""
