@@ -14,7 +14,7 @@ from engine.pocket.styles import Image, Raster, paint, random_look
 
 FRAMES_PER_SECOND = 16
 
-SHARES = {"scribble": 0.46, "edges": 0.14, "depth": 0.13, "gray": 0.13, "pose": 0.07, "inpaint": 0.07}
+SHARES = {"scribble": 0.36, "edges": 0.16, "depth": 0.15, "gray": 0.13, "pose": 0.11, "inpaint": 0.09}
 """How often training draws each kind of control."""
 
 

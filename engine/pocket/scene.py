@@ -23,9 +23,10 @@ SUBPIXEL = 4  # fractional bits of OpenCV's drawing coordinates
 
 @dataclass(frozen=True)
 class Part:
-    """One outline `[N, 2]` of a moment, with its region id and depth (1 = near, painted last).
+    """One outline `[N, 2]` of a moment, with its region id and depth (1 = near).
 
-    An open one (`closed` False) is a line and nothing else: it has no region, depth or mask of its own.
+    The near is painted over the far, unless `layer` says otherwise: through the near rings of a tunnel one
+    sees the far ones. An open outline (`closed` False) is a line: it has no region, depth or mask of its own.
     """
 
     outline: Points
@@ -33,6 +34,12 @@ class Part:
     depth: float
     subject: bool = False
     closed: bool = True
+    layer: float | None = None
+
+    @property
+    def painted(self) -> float:
+        """Rank in painting order: the highest is painted last."""
+        return self.depth if self.layer is None else self.layer
 
 
 Element = Callable[[float], list[Part]]
@@ -64,7 +71,7 @@ class Scene:
         thick = max(1, round(self.stroke * height))
         if self.field_at is not None:
             _draw_field(self.field_at(t), self.field_levels, ids, depth, lines, thick)
-        for part in sorted((p for element in self.elements for p in element(t)), key=lambda p: p.depth):
+        for part in sorted((p for element in self.elements for p in element(t)), key=lambda p: p.painted):
             corners = (part.outline + self.drift * t) * height
             points = [(corners * (1 << SUBPIXEL)).round().astype(np.int32)]
             if part.closed:

@@ -92,11 +92,11 @@ def _tunnel(rng: Random, aspect: float) -> Scene:
     def element(t: float) -> list[Part]:
         near = {ring: (ring / RINGS + speed * t * 0.25) % 1.0 for ring in range(RINGS)}
         parts = []
-        for rank, ring in enumerate(sorted(near, key=lambda ring: 1 - near[ring])):
-            turned = outline @ rotation(twist * near[ring] * 3).T
-            reach = turned * (0.05 + 1.2 * near[ring] ** 2) + center
-            # The nearest ring is the largest and, having the greatest depth, covers the others.
-            parts.append(Part(reach, regions[ring], 0.9 * (1 - rank / RINGS), True))
+        for ring, nearness in near.items():
+            turned = outline @ rotation(twist * nearness * 3).T
+            reach = turned * (0.05 + 1.2 * nearness**2) + center
+            # The far, smaller ring is seen through the near one: it is painted over it.
+            parts.append(Part(reach, regions[ring], 0.1 + 0.8 * nearness, True, layer=-nearness))
         return parts
 
     return Scene(aspect, [element], stroke=random_stroke(rng), subject="tunnel")

@@ -37,6 +37,12 @@ VISITED = tuple(SHIFT * u / (1 + (SHIFT - 1) * u) for u in (1.0, 0.75, 0.5, 0.25
 PURE_SHARE = 0.5
 """How many samples start from nothing but noise, where only words and control can tell what is to be seen."""
 
+SCALES = {"none": 0.12, "weak": 0.28, "full": 0.45, "more": 0.15}
+"""How often a sample's context scale is 0, between 0 and 1, 1, and between 1 and 1.5."""
+
+SOFT_REACH = 5
+"""Latents a side over which `softened` averages: 40 pixels."""
+
 PAST_SHARE = 0.4
 """How many second chunks see the first. With more, it learns to copy the past, not to follow the control."""
 
@@ -144,6 +150,27 @@ def noise_levels(size: int) -> Tensor:
     return torch.where(torch.rand(size) < PURE_SHARE, torch.ones(size), level)
 
 
+def context_scales(size: int) -> Tensor:
+    """A context scale per sample `[B, 1]`, in the shares of `SCALES`."""
+    kind = torch.multinomial(torch.tensor(list(SCALES.values())), size, replacement=True)
+    ranges = torch.tensor([(0.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, 1.5)])[kind]
+    low, high = ranges.unbind(-1)
+    return (low + (high - low) * torch.rand(size))[:, None]
+
+
+def softened(latents: Tensor, scale: Tensor) -> Tensor:
+    """What a context scale `[B, 1]` below 1 asks for: latents `[B, F, 16, h, w]` with less of their detail.
+
+    At 0 only the broad areas are left, which is all that words alone could tell; from 1 on everything stays.
+    So the knob means something between its ends: without this the model draws every line as soon as it hears
+    of it. The autoencoder's encoder is linear, so the mix of latents is that of pictures.
+    """
+    flat = latents.flatten(0, 1)
+    wide = nn.functional.pad(flat, (SOFT_REACH // 2,) * 4, mode="replicate")
+    broad = nn.functional.avg_pool2d(wide, SOFT_REACH, stride=1).view_as(latents)
+    return broad.lerp(latents, scale.clamp(max=1)[:, :, None, None, None])
+
+
 def remember(model: Pocket, past: Tensor, text: Tensor) -> tuple[PastCache, CachePlan]:
     """What the live cache holds of a past `[B, 3, 16, h, w]`, and the plan of the chunk that follows.
 
@@ -168,23 +195,25 @@ def remember(model: Pocket, past: Tensor, text: Tensor) -> tuple[PastCache, Cach
 def loss_of(model: Pocket, batch: Batch) -> tuple[Tensor, dict[str, float]]:
     """Mean squared error of the clean estimate, and two parts of it for the log.
 
-    One sample in eight learns without control: its context scale is 0. "controlled" is the error of the
-    others, "pure" of those among them that begin at pure noise (NaN where there is none).
+    "controlled" is the error of the samples with a context scale of 1 or more, "pure" of those among them
+    that begin at pure noise; a part that no sample of the batch belongs to is left out.
     """
     size = len(batch.prompts)
     text = model.embed(batch.prompts)
-    cache, plan = (None, None) if batch.past is None else remember(model, batch.past, text)
+    scale = context_scales(size)
+    target = softened(batch.clean, scale)
+    past = None if batch.past is None else softened(batch.past, scale)
+    cache, plan = (None, None) if past is None else remember(model, past, text)
     sigma = noise_levels(size)
-    noise = torch.randn_like(batch.clean)
+    noise = torch.randn_like(target)
     mix = sigma[:, None, None, None, None]
-    noisy = (1 - mix) * batch.clean + mix * noise
-    scale = (torch.rand(size, 1) > 0.12).float()
+    noisy = (1 - mix) * target + mix * noise
     t = (1000 * sigma)[:, None].expand(-1, CHUNK)
     clean = model.dit(noisy, t, text, cache=cache, plan=plan, context=batch.context, context_scale=scale)
-    error = (clean - batch.clean).pow(2).mean((1, 2, 3, 4))
-    controlled = scale[:, 0] > 0
-    pure = controlled & (sigma == 1)
-    parts = {"controlled": error[controlled].mean().item(), "pure": error[pure].mean().item()}
+    error = (clean - target).pow(2).mean((1, 2, 3, 4))
+    controlled = scale[:, 0] >= 1
+    groups = {"controlled": controlled, "pure": controlled & (sigma == 1)}
+    parts = {name: error[chosen].mean().item() for name, chosen in groups.items() if chosen.any()}
     return error.mean(), parts
 
 

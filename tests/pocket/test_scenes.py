@@ -78,6 +78,15 @@ def test_the_subject_lies_inside_the_picture_and_not_all_over_it(kind: str) -> N
     assert 0.02 < np.mean(shares) < 0.95
 
 
+def test_through_the_near_rings_of_a_tunnel_the_far_ones_are_seen() -> None:
+    for seed in range(3):
+        depth = BUILDERS["tunnel"](np.random.default_rng(seed), ASPECT).raster(0.0, HEIGHT, WIDTH).depth
+        levels = [level for level in np.unique(depth) if level > 0]
+        assert len(levels) >= 6
+        spread = [np.ptp(np.argwhere(depth == level), axis=0).max() for level in levels]
+        assert spread[0] == min(spread), "the farthest ring is the smallest"
+
+
 @pytest.mark.parametrize("kind", ["shapes", "waves", "blobs", "tunnel"])
 def test_lines_lie_where_regions_meet_and_nowhere_else(kind: str) -> None:
     seen = 0

@@ -21,15 +21,18 @@ from engine.pocket.publish import publish
 from engine.pocket.train_dit import (
     CHUNK,
     PURE_SHARE,
+    SCALES,
     SHIFT,
     VISITED,
     Batch,
     Pocket,
+    context_scales,
     export,
     loss_of,
     noise_levels,
     remember,
     sample,
+    softened,
 )
 from engine.pocket.training import Stage
 from engine.session import nominal_steps
@@ -72,7 +75,7 @@ def test_the_loss_reads_past_control_and_words(pocket: Pocket) -> None:
 
 def test_parts_for_the_log_are_numbers(pocket: Pocket) -> None:
     torch.manual_seed(0)
-    whole, parts = loss_of(pocket, batch())
+    whole, parts = loss_of(pocket, batch(24))
     assert parts.keys() == {"controlled", "pure"}
     assert all(0 < part < 10 * whole.item() for part in parts.values())
 
@@ -91,6 +94,31 @@ def test_controls_are_dropped_sample_by_sample_and_exactly(pocket: Pocket, past:
         dropped += int((reach == 0).sum())
     pocket.zero_grad()
     assert 1 <= dropped <= 12  # 12 % of 32
+
+
+def test_context_scales_come_in_their_shares() -> None:
+    torch.manual_seed(0)
+    scales = context_scales(4000)[:, 0]
+    shares = {
+        "none": scales == 0,
+        "weak": (scales > 0) & (scales < 1),
+        "full": scales == 1,
+        "more": (scales > 1) & (scales <= 1.5),
+    }
+    for name, chosen in shares.items():
+        assert chosen.float().mean().item() == pytest.approx(SCALES[name], abs=0.03)
+    assert sum(int(chosen.sum()) for chosen in shares.values()) == 4000
+
+
+def test_a_weak_control_asks_for_less_detail_and_a_full_one_for_all() -> None:
+    latents = torch.randn(1, CHUNK, 16, 8, 14, generator=torch.Generator().manual_seed(0))
+    many = latents.expand(4, -1, -1, -1, -1)
+    asked = softened(many, torch.tensor([[0.0], [0.5], [1.0], [1.5]]))
+    detail = (asked - asked[:1]).pow(2).mean((1, 2, 3, 4)).sqrt()
+    assert detail[0] == 0 and torch.equal(asked[2], latents[0]) and torch.equal(asked[3], latents[0])
+    assert detail[1] / detail[2] == pytest.approx(0.5, abs=1e-4)
+    flat = torch.full((1, CHUNK, 16, 8, 14), 1.7)
+    assert torch.allclose(softened(flat, torch.zeros(1, 1)), flat), "what has no detail stays as it is"
 
 
 def test_a_dropped_control_is_no_control(pocket: Pocket) -> None:
