@@ -202,6 +202,30 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+LORA_SLOTS = 4
+"""Hands are bound to slots, not to files: another LoRA in a slot keeps its knob."""
+
+
+def _lora_rows() -> tuple[Parameter, ...]:
+    """File and strength of every slot."""
+    return tuple(
+        parameter
+        for slot in range(1, LORA_SLOTS + 1)
+        for parameter in (
+            Parameter(
+                key=f"lora.{slot}.file", kind="text", default="", max_length=1000,
+                group="lora", label=f"LoRA {slot}", stage="engine", effect="chunk",
+                help="A LoRA file (.safetensors) made for the model in use; empty: none.",
+            ),
+            Parameter(
+                key=f"lora.{slot}.strength", kind="float", default=1.0, low=-2.0, high=2.0,
+                group="lora", label=f"LoRA {slot} strength", stage="engine", effect="step", macro=slot <= 2,
+                help="How strongly this LoRA acts: 0 not at all, 1 as trained.",
+            ),
+        )
+    )  # fmt: skip
+
+
 def _by_key(rows: Iterable[Parameter]) -> Mapping[str, Parameter]:
     return MappingProxyType({parameter.key: parameter for parameter in rows})
 
@@ -219,6 +243,27 @@ TABLE: Mapping[str, Parameter] = _by_key(
             help="What to make of the camera picture, in words.",
         ),
         Parameter(
+            key="prompt.transition", kind="int", default=0, low=0, high=32, unit="chunks",
+            group="prompt", label="Transition", stage="engine", effect="chunk",
+            help="Over how many chunks a new prompt takes over: 0 at once.",
+        ),
+        Parameter(
+            key="prompt.blend", kind="choice", default="linear", choices=("linear", "slerp"),
+            group="prompt", label="Blend", stage="engine", effect="chunk",
+            help="How a transition mixes the two prompts: along a line, or turning from one into the other.",
+        ),
+        Parameter(
+            key="noise.scale", kind="float", default=1.0, low=0.0, high=1.0,
+            group="noise", label="Noise", stage="engine", effect="chunk", macro=True,
+            help="How much is invented anew: 1 starts from noise alone, less from the camera's own picture.",
+        ),
+        Parameter(
+            key="noise.motion", kind="float", default=0.0, low=0.0, high=1.0,
+            group="noise", label="Motion", stage="engine", effect="chunk",
+            help="How far movement in the camera picture lowers the noise, so that the picture follows it.",
+        ),
+        *_lora_rows(),
+        Parameter(
             key="engine.steps", kind="int", default=4, low=1, high=4,
             group="engine", label="Steps", stage="engine", effect="chunk",
             help="Denoising steps per chunk: fewer is faster and rougher.",
@@ -229,13 +274,35 @@ TABLE: Mapping[str, Parameter] = _by_key(
             help="The noise to start from; the same seed gives the same picture.",
         ),
         Parameter(
-            key="engine.pipeline", kind="choice", default="pocket", choices=("pocket",),
+            key="engine.step_list", kind="text", default="", max_length=80,
+            group="engine", label="Step list", stage="engine", effect="chunk",
+            help="Denoising steps by hand, such as 1000,750,500; empty: as many as Steps says, evenly.",
+        ),
+        Parameter(
+            key="engine.warp", kind="bool", default=True,
+            group="engine", label="Warped steps", stage="engine", effect="chunk",
+            help="Warp the steps as the model was trained; off takes them literally.",
+        ),
+        Parameter(
+            key="engine.pipeline", kind="choice", default="pocket",
+            choices=("pocket", "longlive", "streamdiffusionv2", "memflow", "reward_forcing", "krea",
+                     "self_forcing"),
             group="engine", label="Model", stage="engine", effect="reload",
             help="Which model generates. The picture is held while it loads.",
         ),
         Parameter(
+            key="engine.vae", kind="choice", default="tae", choices=("tae", "lighttae", "wan", "lightvae"),
+            group="engine", label="Autoencoder", stage="engine", effect="reload",
+            help="Turns latents into pictures: tae is fastest, wan is best. Pocket always uses its own.",
+        ),
+        Parameter(
+            key="engine.fp8", kind="bool", default=False,
+            group="engine", label="FP8", stage="engine", effect="reload",
+            help="Keep the large weights in 8 bits: half the memory, faster on recent GPUs, a little less exact.",
+        ),
+        Parameter(
             key="engine.resolution", kind="choice", default="128x224",
-            choices=("128x224", "160x288", "192x336"),
+            choices=("128x224", "160x288", "192x336", "320x576", "368x640", "512x512", "480x832"),
             group="engine", label="Size", stage="engine", effect="reload",
             help="Height x width of the generated picture. The picture is held while it changes.",
         ),

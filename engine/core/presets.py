@@ -51,12 +51,7 @@ def read_look(path: Path) -> Look:
             continue
         if not isinstance(table, dict):
             raise PresetError(f"{path}: {name!r} stands outside a table", "put values under a [group] line")
-        for key, value in table.items():
-            if not isinstance(value, str | bool | int | float):
-                raise PresetError(
-                    f"{path}: {name}.{key} is not a plain value", "use a number, text or true/false"
-                )
-            flat[f"{name}.{key}"] = value
+        flat.update(_flat(path, name, table))
     return Look(_checked(path, flat), {key: value for key, value in flat.items() if key not in TABLE})
 
 
@@ -117,6 +112,20 @@ def _parse(path: Path) -> dict[str, object]:
     return document
 
 
+def _flat(path: Path, name: str, table: Mapping[str, object]) -> dict[str, Value]:
+    """The values of a table by their whole keys; `[lora.1]` is a table inside `[lora]`."""
+    flat: dict[str, Value] = {}
+    for key, value in table.items():
+        whole = f"{name}.{key}"
+        if isinstance(value, dict):
+            flat.update(_flat(path, whole, value))
+        elif isinstance(value, str | bool | int | float):
+            flat[whole] = value
+        else:
+            raise PresetError(f"{path}: {whole} is not a plain value", "use a number, text or true/false")
+    return flat
+
+
 def _checked(path: Path, flat: Mapping[str, Value]) -> dict[str, Value]:
     values: dict[str, Value] = {}
     problems = []
@@ -136,10 +145,11 @@ def _document(values: Mapping[str, Value]) -> str:
     lines = [f'format = "{FORMAT}"', f"format_version = {FORMAT_VERSION}"]
     groups: dict[str, list[str]] = {}
     for key in sorted(values):
-        group, _, name = key.partition(".")
-        groups.setdefault(group, []).append(f"{_quoted(name)} = {_literal(values[key])}")
-    for group, entries in groups.items():
-        lines += ["", f"[{_quoted(group)}]", *entries]
+        *group, name = key.split(".")
+        table = ".".join(map(_quoted, group))
+        groups.setdefault(table, []).append(f"{_quoted(name)} = {_literal(values[key])}")
+    for table, entries in groups.items():
+        lines += ["", f"[{table}]", *entries]
     return "\n".join(lines) + "\n"
 
 

@@ -32,7 +32,7 @@ def test_default_is_allowed_and_row_is_complete(parameter: Parameter) -> None:
     assert parameter.check(parameter.default) == parameter.default
     assert parameter.label and parameter.help.endswith((".", "port."))
     assert parameter.group == parameter.key.split(".")[0]
-    assert re.fullmatch(r"/cuelight(/[a-z_]+)+", parameter.osc_address)
+    assert re.fullmatch(r"/cuelight(/[a-z0-9_]+)+", parameter.osc_address)
     assert (parameter.kind == "choice") == bool(parameter.choices)
     assert (parameter.kind == "text") == (parameter.max_length > 0)
     assert (parameter.kind in ("int", "float")) == (parameter.low is not None and parameter.high is not None)
@@ -198,8 +198,10 @@ def test_rows_keep_the_order_of_the_table() -> None:
 def test_live_keys_are_frozen() -> None:
     """Presets, mappings and OSC rigs name these keys: adding is free, renaming needs a migration."""
     assert list(TABLE) == [
-        "vace.context_scale", "prompt.text", "engine.steps", "engine.seed", "engine.pipeline",
-        "engine.resolution", "annotator.name", "annotator.detail", "annotator.gain", "mask.invert",
+        "vace.context_scale", "prompt.text", "prompt.transition", "prompt.blend", "noise.scale", "noise.motion",
+        "lora.1.file", "lora.1.strength", "lora.2.file", "lora.2.strength", "lora.3.file", "lora.3.strength",
+        "lora.4.file", "lora.4.strength", "engine.steps", "engine.seed", "engine.step_list", "engine.warp",
+        "engine.pipeline", "engine.vae", "engine.fp8", "engine.resolution", "annotator.name", "annotator.detail", "annotator.gain", "mask.invert",
         "source.uri", "source.loop", "source.mirror", "output.blackout", "output.freeze",
         "output.clean_camera", "output.dim", "output.mix", "output.record", "output.virtual_camera",
         "output.fps", "view.mirror",

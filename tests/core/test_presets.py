@@ -18,7 +18,7 @@ def other_values(parameter: Parameter) -> list[Value]:
     if parameter.kind == "choice":
         return [choice for choice in parameter.choices if choice != parameter.default]
     if parameter.kind == "text":
-        return [
+        texts = [
             "",
             'a "quoted" \\ text',
             "new\nline\ttab\x7f",
@@ -26,9 +26,11 @@ def other_values(parameter: Parameter) -> list[Value]:
             "# no comment",
             "=" * parameter.max_length,
         ]
+        return [text for text in texts if text != parameter.default]
     assert parameter.low is not None and parameter.high is not None
     if parameter.kind == "int":
-        return [int(parameter.low), int(parameter.low) + 1, int(parameter.high) - 1]
+        spread = [int(parameter.low), int(parameter.low) + 1, int(parameter.high) - 1]
+        return [number for number in spread if number != parameter.default]
     return [parameter.low + 0.1, parameter.high - 1e-9, 1 / 3]
 
 
@@ -57,16 +59,28 @@ def test_only_what_differs_is_saved(tmp_path: Path) -> None:
 
 def test_unknown_keys_survive(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, copy = tmp_path / "look.toml", tmp_path / "copy.toml"
-    path.write_text(HEADER + '[lora]\n"1.strength" = 0.5\n[vace]\ncontext_scale = 0.5\n')
+    path.write_text(HEADER + "[scene.9]\nlength = 0.5\n[vace]\ncontext_scale = 0.5\n")
     look = read_look(path)
     assert look.values == {"vace.context_scale": 0.5}
-    assert look.unknown == {"lora.1.strength": 0.5}
+    assert look.unknown == {"scene.9.length": 0.5}
     assert load_look(path) == {"vace.context_scale": 0.5}
-    assert "lora.1.strength" in caplog.text
+    assert "scene.9.length" in caplog.text
     store = Store()
     store.set_many(look.values, "preset")
     save_look(copy, store, unknown=look.unknown)
     assert read_look(copy) == look
+
+
+def test_numbered_keys_may_be_written_as_tables_or_as_dotted_keys(tmp_path: Path) -> None:
+    path = tmp_path / "look.toml"
+    expected = {"lora.1.strength": 0.5, "lora.2.file": "ink.safetensors"}
+    for text in (
+        '[lora.1]\nstrength = 0.5\n[lora.2]\nfile = "ink.safetensors"\n',
+        '[lora]\n1.strength = 0.5\n2.file = "ink.safetensors"\n',
+        '[lora]\n"1.strength" = 0.5\n"2.file" = "ink.safetensors"\n',
+    ):
+        path.write_text(HEADER + text)
+        assert load_look(path) == expected
 
 
 @pytest.mark.parametrize(
