@@ -298,7 +298,7 @@ TABLE: Mapping[str, Parameter] = _by_key(
         Parameter(
             key="engine.fp8", kind="bool", default=False,
             group="engine", label="FP8", stage="engine", effect="reload",
-            help="Keep the large weights in 8 bits: half the memory, faster on recent GPUs, a little less exact.",
+            help="Keep the large weights in 8 bits: half the memory, faster on new GPUs, less exact.",
         ),
         Parameter(
             key="engine.resolution", kind="choice", default="128x224",

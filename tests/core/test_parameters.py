@@ -198,11 +198,12 @@ def test_rows_keep_the_order_of_the_table() -> None:
 def test_live_keys_are_frozen() -> None:
     """Presets, mappings and OSC rigs name these keys: adding is free, renaming needs a migration."""
     assert list(TABLE) == [
-        "vace.context_scale", "prompt.text", "prompt.transition", "prompt.blend", "noise.scale", "noise.motion",
-        "lora.1.file", "lora.1.strength", "lora.2.file", "lora.2.strength", "lora.3.file", "lora.3.strength",
-        "lora.4.file", "lora.4.strength", "engine.steps", "engine.seed", "engine.step_list", "engine.warp",
-        "engine.pipeline", "engine.vae", "engine.fp8", "engine.resolution", "annotator.name", "annotator.detail", "annotator.gain", "mask.invert",
-        "source.uri", "source.loop", "source.mirror", "output.blackout", "output.freeze",
-        "output.clean_camera", "output.dim", "output.mix", "output.record", "output.virtual_camera",
-        "output.fps", "view.mirror",
+        "vace.context_scale", "prompt.text", "prompt.transition", "prompt.blend", "noise.scale",
+        "noise.motion", "lora.1.file", "lora.1.strength", "lora.2.file", "lora.2.strength",
+        "lora.3.file", "lora.3.strength", "lora.4.file", "lora.4.strength", "engine.steps",
+        "engine.seed", "engine.step_list", "engine.warp", "engine.pipeline", "engine.vae",
+        "engine.fp8", "engine.resolution", "annotator.name", "annotator.detail", "annotator.gain",
+        "mask.invert", "source.uri", "source.loop", "source.mirror", "output.blackout",
+        "output.freeze", "output.clean_camera", "output.dim", "output.mix", "output.record",
+        "output.virtual_camera", "output.fps", "view.mirror",
     ]  # fmt: skip
