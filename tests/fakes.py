@@ -133,7 +133,9 @@ class FakeAnnotators:
 
 
 class FakeSession:
-    """Generates the control picture's negative, `chunk_s` seconds per chunk: first 9 frames, then 12.
+    """Generates the control pictures' negatives in order, `chunk_s` seconds per chunk: first 9, then 12.
+
+    As with the public tiny autoencoders, the last 3 pictures of a chunk are shown with the next one.
 
     `faults` are raised, one per step, before anything is emitted. `lives` are the live values it heard.
     """
@@ -149,6 +151,7 @@ class FakeSession:
         self.lives: list[Live] = []
         self.resets = 0
         self.closed = threading.Event()
+        self._waiting: list[Image] = []
         self._first = True
 
     def conditioning(self, text: str) -> Any:
@@ -177,14 +180,15 @@ class FakeSession:
         count = 9 if self._first else self.frames_in
         self._first = False
         if chunk.control is None:
-            frames = np.zeros((count, self.height, self.width, 3), np.uint8)
+            self._waiting += [np.zeros((self.height, self.width, 3), np.uint8)] * self.frames_in
         else:
-            frames = 255 - chunk.control[-count:]
+            self._waiting += list(255 - chunk.control)
+        frames, self._waiting = np.stack(self._waiting[:count]), self._waiting[count:]
         emit(ChunkOutput(frames, Mode(f"V2V {chunk.annotator}", "fake"), heard.version, {}))
 
     def reset(self) -> None:
         self.resets += 1
-        self._first = True
+        self._waiting, self._first = [], True
 
     def close(self) -> None:
         self.closed.set()

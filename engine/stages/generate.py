@@ -91,6 +91,7 @@ class GenerateStage:
         self._retry_at = 0.0
         self._taken_until: float | None = None
         self._next_take = 0.0
+        self._unshown: list[float] = []  # capture times of pictures taken and not yet generated
 
     @property
     def session(self) -> Session | None:
@@ -141,6 +142,7 @@ class GenerateStage:
         self._loaded = (pipeline, size)
         self.device = str(self._session.pipeline.device)
         self._taken_until = None
+        self._unshown = []
         self._wishes.put(self._session)
         self.state = EngineState("running", "")
 
@@ -148,6 +150,7 @@ class GenerateStage:
         while not self.commands.empty():
             self.commands.get_nowait()
             session.reset()
+            self._unshown = []
 
     def _hear(self, session: Session) -> Spoken | None:
         """The newest prompt made for this session; waits a little for the first one."""
@@ -175,9 +178,12 @@ class GenerateStage:
     ) -> None:
         started = self._clock()
 
+        self._unshown += [frame.frame.captured_at for frame in frames]
+
         def emit(output: ChunkOutput) -> None:
-            # A first chunk is shorter than its input: what is missing is its beginning.
-            captured = tuple(f.frame.captured_at for f in frames[-len(output.frames) :])
+            # A stream's first chunk may show fewer pictures than it took; the next ones begin with those.
+            count = len(output.frames)
+            captured, self._unshown = tuple(self._unshown[:count]), self._unshown[count:]
             now = self._clock()
             self._chunks.put(
                 Chunk(output.frames, captured, output.mode, output.version, made_at=now, took=now - started)

@@ -94,12 +94,14 @@ def test_one_chunk_from_camera_to_fifo(line: Line) -> None:
     chunk = line.chunk()
     assert chunk.frames.shape == (9, HEIGHT, WIDTH, 3)
     assert len(chunk.captured_at) == 9
-    assert chunk.captured_at[-1] == line.clock.now
-    assert levels(chunk)[-1] == 30
+    shown = levels(chunk)
+    assert shown[-1] < 30 and chunk.captured_at[-1] == pytest.approx(1000 + shown[-1] / 30)
     assert chunk.mode.name == "V2V scribble"
     line.film(1.2)
     chunk = line.chunk()
-    assert levels(chunk) == list(range(33, 67, 3)), "an even sample of the time since the last chunk"
+    assert levels(chunk)[2] == 30 and levels(chunk)[0] > shown[-1], "what was taken and not yet shown"
+    assert levels(chunk)[3:] == list(range(33, 58, 3)), "an even sample of the time since the last chunk"
+    assert chunk.captured_at == pytest.approx([1000 + level / 30 for level in levels(chunk)])
     step, conditioning, steps, seed = line.engine.sessions[0].steps[-1]
     assert (step.annotator, conditioning.text, steps, seed) == ("scribble", "gold figure, night", 4, 42)
     assert step.control is not None and step.control.shape == (12, HEIGHT, WIDTH, 3)
@@ -111,7 +113,7 @@ def test_slow_engine_passes_over_what_is_too_old(line: Line) -> None:
     line.chunk()
     line.film(5.0)
     chunk = line.chunk()
-    assert chunk.captured_at[0] > line.clock.now - 2.0
+    assert chunk.captured_at[3] > line.clock.now - 2.0, "after the three that were still to be shown"
     assert line.controls.dropped > 30
 
 
