@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,9 @@ from engine.core.errors import EngineError, OutputError, ParameterError, SourceE
 from engine.core.parameters import TABLE, Value
 from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Frame, Image
-from engine.session import ChunkOutput, Live, Session, open_session
+from engine.session import ChunkOutput, Session, open_session, parse_step_list
 from engine.stages.annotate import engine_size
-from engine.stages.generate import chunk_input
+from engine.stages.generate import chunk_input, chunk_settings, live_values
 from engine.video.annotators import make_annotator
 from engine.video.fit import bounded, fit_crop
 from engine.video.recorder import Recorder
@@ -78,6 +78,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         self.conditioning = self.session.conditioning(self.values.text("prompt.text"))
+        self.step_list = parse_step_list(self.values.text("engine.step_list"))
 
     def step(self, chunk: list[ControlFrame]) -> list[Image]:
         """Generate one chunk from `session.frames_in` control frames; returns its frames."""
@@ -86,14 +87,13 @@ class Stream:
         def emit(output: ChunkOutput) -> None:
             made.extend(output.frames)
 
-        live = Live(self.values.number("vace.context_scale"), self.values.version)
+        live = live_values(self.values)
         begin = time.perf_counter()
         self.session.step(
             chunk_input(chunk),
             lambda: live,
             self.conditioning,
-            steps=self.values.whole("engine.steps"),
-            seed=self.values.whole("engine.seed"),
+            replace(chunk_settings(self.values), step_list=self.step_list),
             emit=emit,
         )
         self.step_seconds.append(time.perf_counter() - begin)

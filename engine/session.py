@@ -6,9 +6,11 @@ of plain data (arrays in, arrays out) and knows no threads, cameras, windows or 
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,14 +28,44 @@ from engine.model.wan import CrossCache
 
 Pictures = NDArray[np.uint8]
 MOST_STEPS = 4
+LONGEST_LIST = 8
 
 
 @dataclass(frozen=True)
 class Live:
-    """Values read anew at every denoising step, with the version of the store they come from."""
+    """Values read anew at every denoising step, with the version of the store they come from.
+
+    `loras`: the strength of the LoRA slots, from the first on.
+    """
 
     context_scale: float
     version: int
+    loras: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Values that hold for a whole chunk.
+
+    `steps`: how many denoising steps, 1 to 4; `step_list`: instead of it the nominal timesteps, 1000 down to
+    0. `warped` False takes timesteps literally instead of as the model was trained. `noise_scale` 1 starts
+    from noise alone, less from the camera's own picture; `motion` (0..1) is how far movement lowers it.
+    `transition`: over how many chunks a new prompt takes over, and `blend` how.
+    """
+
+    steps: int = MOST_STEPS
+    seed: int = 42
+    step_list: tuple[int, ...] = ()
+    warped: bool = True
+    noise_scale: float = 1.0
+    motion: float = 0.0
+    transition: int = 0
+    blend: Literal["linear", "slerp"] = "linear"
+
+    @property
+    def nominal(self) -> tuple[int, ...]:
+        """The timesteps of the chunk before warping."""
+        return self.step_list or nominal_steps(self.steps)
 
 
 @dataclass(frozen=True)
@@ -41,11 +73,13 @@ class ChunkInput:
     """What one chunk follows: control u8 `[F, H, W, 3]` and mask u8 `[F, H, W]` (255 = generate).
 
     Either may be absent: no control is text only, no mask generates everywhere. `annotator` names its maker.
+    `video` u8 `[F, H, W, 3]` is what the camera saw; it counts only where the noise scale is below 1.
     """
 
     control: Pictures | None
     mask: Pictures | None
     annotator: str
+    video: Pictures | None = None
 
 
 @dataclass(frozen=True)
@@ -120,9 +154,8 @@ class Session:
         chunk: ChunkInput,
         live: Callable[[], Live],
         conditioning: Conditioning,
+        settings: Settings,
         *,
-        steps: int,
-        seed: int,
         emit: Callable[[ChunkOutput], None],
     ) -> None:
         """Make one chunk and hand it to `emit` before the clean pass; `live` is read at each denoising step.
@@ -136,9 +169,9 @@ class Session:
         text = self._cross(conditioning)
         context = self._context(chunk)
         clock.mark("context")
-        generator = self._generator(seed)
+        generator = self._generator(settings.seed)
         x = self._noise(generator)
-        schedule = self.pipeline.schedule.steps(nominal_steps(steps))
+        schedule = self.pipeline.schedule.steps(settings.nominal, settings.warped)
         for step, following in zip(schedule, [*schedule[1:], None], strict=True):
             now = live()
             output = dit(
@@ -212,6 +245,25 @@ def nominal_steps(count: int) -> tuple[int, ...]:
     if not 1 <= count <= MOST_STEPS:
         raise EngineError(f"{count} denoising steps are not possible.", f"Use 1 to {MOST_STEPS}.")
     return tuple(round(1000 * (count - k) / count) for k in range(count))
+
+
+def parse_step_list(text: str) -> tuple[int, ...]:
+    """Nominal timesteps written as `1000, 750, 500`; empty for an empty text.
+
+    EngineError where they are no whole numbers from 1000 down to 0, or too many.
+    """
+    words = [word for word in text.replace(",", " ").split() if word]
+    try:
+        listed = tuple(int(word) for word in words)
+    except ValueError:
+        listed = (-1,)
+    falling = all(after < before for before, after in itertools.pairwise(listed))
+    if len(listed) > LONGEST_LIST or not falling or any(not 0 < step <= 1000 for step in listed):
+        raise EngineError(
+            f"The step list {text!r} cannot be followed.",
+            f"Write up to {LONGEST_LIST} falling whole numbers from 1000 to 1, such as 1000, 750, 500.",
+        )
+    return listed
 
 
 def mode_of(chunk: ChunkInput, scale: float) -> Mode:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.core.types import Image
-from engine.session import ChunkInput, ChunkOutput, Live, Mode
+from engine.session import ChunkInput, ChunkOutput, Live, Mode, Settings
 
 FRAMES_IN = 12
 
@@ -44,9 +44,8 @@ class EchoSession:
         chunk: ChunkInput,
         live: Callable[[], Live],
         conditioning: EchoConditioning,
+        settings: Settings,
         *,
-        steps: int,
-        seed: int,
         emit: Callable[[ChunkOutput], None],
     ) -> None:
         self.chunks.append(chunk)
@@ -55,7 +54,7 @@ class EchoSession:
             control = chunk.control
         faded = 128 + (control.astype(np.float32) - 128) * min(1.0, live().context_scale)
         pictures = np.rint(faded).astype(np.uint8)
-        pictures[:, 0, 0] = seed % 256
+        pictures[:, 0, 0] = settings.seed % 256
         self._waiting.extend(pictures)
         count = FRAMES_IN if self._started else FRAMES_IN - self.first_lacks
         self._started = True

@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.core.errors import EngineError, OutputError, SourceError
 from engine.core.types import Image
-from engine.session import ChunkInput, ChunkOutput, Live, Mode
+from engine.session import ChunkInput, ChunkOutput, Live, Mode, Settings
 from engine.video.annotators import Annotation
 
 HEIGHT, WIDTH = 128, 224
@@ -147,7 +147,7 @@ class FakeSession:
         self.height, self.width = height, width
         self.chunk_s = chunk_s
         self.faults = faults
-        self.steps: list[tuple[ChunkInput, Any, int, int]] = []
+        self.steps: list[tuple[ChunkInput, Any, Settings]] = []
         self.lives: list[Live] = []
         self.resets = 0
         self.closed = threading.Event()
@@ -166,15 +166,14 @@ class FakeSession:
         chunk: ChunkInput,
         live: Callable[[], Live],
         conditioning: Any,
+        settings: Settings,
         *,
-        steps: int,
-        seed: int,
         emit: Callable[[ChunkOutput], None],
     ) -> None:
         if self.faults:
             raise self.faults.pop(0)
         self.closed.wait(self.chunk_s)
-        self.steps.append((chunk, conditioning, steps, seed))
+        self.steps.append((chunk, conditioning, settings))
         heard = live()
         self.lives.append(heard)
         count = 9 if self._first else self.frames_in

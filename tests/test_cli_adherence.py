@@ -107,9 +107,9 @@ def test_following_is_told_from_showing_something_else(monkeypatch: pytest.Monke
     class Elsewhere(EchoSession):
         """Shows lines as many and as strong as asked for, in other places."""
 
-        def step(self, chunk, live, conditioning, *, steps, seed, emit):  # type: ignore[no-untyped-def]
+        def step(self, chunk, live, conditioning, settings, *, emit):  # type: ignore[no-untyped-def]
             elsewhere = ChunkInput(np.roll(chunk.control, (16, 20), axis=(1, 2)), None, chunk.annotator)
-            super().step(elsewhere, live, conditioning, steps=steps, seed=seed, emit=emit)
+            super().step(elsewhere, live, conditioning, settings, emit=emit)
 
     scores = []
     for session in (EchoSession, Elsewhere):

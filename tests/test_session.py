@@ -20,7 +20,17 @@ from engine.model.wan import CausalWan
 from engine.pocket.clips import draw_clip
 from engine.pocket.latents import to_video
 from engine.pocket.tae_start import start
-from engine.session import ChunkInput, ChunkOutput, Live, Pictures, Session, mode_of, nominal_steps
+from engine.session import (
+    ChunkInput,
+    ChunkOutput,
+    Live,
+    Pictures,
+    Session,
+    Settings,
+    mode_of,
+    nominal_steps,
+    parse_step_list,
+)
 
 SIZE = 64
 
@@ -54,7 +64,7 @@ def run(session: Session, chunks: list[ChunkInput], live: Callable[[], Live] | N
     made: list[ChunkOutput] = []
     words = session.conditioning(prompt)
     for chunk in chunks:
-        session.step(chunk, live or (lambda: Live(1.0, 7)), words, steps=steps, seed=seed, emit=made.append)
+        session.step(chunk, live or (lambda: Live(1.0, 7)), words, Settings(steps, seed), emit=made.append)
     return made
 
 
@@ -134,8 +144,7 @@ def test_pictures_are_handed_over_before_the_clean_pass(
         control(),
         lambda: Live(1.0, 0),
         session.conditioning(""),
-        steps=2,
-        seed=0,
+        Settings(steps=2, seed=0),
         emit=lambda _: events.append("emit"),
     )
     assert events == ["t=1000", "t=833", "emit", "t=0"]
@@ -192,3 +201,21 @@ def test_step_lists() -> None:
     assert nominal_steps(1) == (1000,)
     with pytest.raises(EngineError, match="1 to 4"):
         nominal_steps(0)
+    assert parse_step_list("") == () and parse_step_list("1000, 750 500") == (1000, 750, 500)
+    for bad in ("1000, 1000", "500, 750", "1001", "0", "a", "1.5", "9 8 7 6 5 4 3 2 1", "-5"):
+        with pytest.raises(EngineError, match="cannot be followed"):
+            parse_step_list(bad)
+
+
+def test_a_step_list_by_hand_and_literal_timesteps(pipeline: Pipeline) -> None:
+    def made(settings: Settings) -> Pictures:
+        session = Session(pipeline, SIZE, SIZE)
+        outputs: list[ChunkOutput] = []
+        words = session.conditioning("gold")
+        session.step(control(), lambda: Live(1.0, 0), words, settings, emit=outputs.append)
+        return pictures(outputs)
+
+    even = made(Settings(steps=2))
+    assert np.array_equal(made(Settings(steps=4, step_list=(1000, 500))), even)
+    assert not np.array_equal(made(Settings(step_list=(1000, 700, 300))), even)
+    assert not np.array_equal(made(Settings(steps=2, warped=False)), even)

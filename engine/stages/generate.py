@@ -7,16 +7,17 @@ exception. It does not know cameras or outputs: control frames come from a ring,
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
 
 from engine.core.channels import Closed, Fifo, Latest, Ring
-from engine.core.errors import CuelightError
+from engine.core.errors import CuelightError, EngineError
+from engine.core.parameters import LORA_SLOTS
 from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Image
-from engine.session import ChunkInput, ChunkOutput, Live, Mode, Session
+from engine.session import ChunkInput, ChunkOutput, Live, Mode, Session, Settings, parse_step_list
 from engine.stages.annotate import engine_size
 from engine.stages.prompt import Spoken
 from engine.stages.reports import Reports, describe
@@ -193,16 +194,23 @@ class GenerateStage:
             chunk_input(frames),
             self._live,
             spoken.conditioning,
-            steps=snapshot.whole("engine.steps"),
-            seed=snapshot.whole("engine.seed"),
+            self._settings(snapshot),
             emit=emit,
         )
         self._failures = 0
 
+    def _settings(self, snapshot: Snapshot) -> Settings:
+        """What holds for this chunk; a step list that says nothing is reported and passed over."""
+        try:
+            listed = parse_step_list(snapshot.text("engine.step_list"))
+        except EngineError as error:
+            self._reports.add("engine", error)
+            listed = ()
+        return replace(chunk_settings(snapshot), step_list=listed)
+
     def _live(self) -> Live:
         """The values that are heard inside a chunk, as they are now."""
-        snapshot = self._store.snapshot()
-        return Live(snapshot.number("vace.context_scale"), snapshot.version)
+        return live_values(self._store.snapshot())
 
     def _fail(self, error: Exception) -> None:
         back_off = min(BACK_OFF_S * 2**self._failures, BACK_OFF_MOST_S)
@@ -223,6 +231,25 @@ class GenerateStage:
         if self._changed.wait(seconds):
             self._changed.clear()
         return True
+
+
+def live_values(snapshot: Snapshot) -> Live:
+    """The values that are heard inside a chunk."""
+    loras = tuple(snapshot.number(f"lora.{slot}.strength") for slot in range(1, LORA_SLOTS + 1))
+    return Live(snapshot.number("vace.context_scale"), snapshot.version, loras)
+
+
+def chunk_settings(snapshot: Snapshot) -> Settings:
+    """The values that hold for a whole chunk, but for a step list written by hand."""
+    return Settings(
+        steps=snapshot.whole("engine.steps"),
+        seed=snapshot.whole("engine.seed"),
+        warped=snapshot.flag("engine.warp"),
+        noise_scale=snapshot.number("noise.scale"),
+        motion=snapshot.number("noise.motion"),
+        transition=snapshot.whole("prompt.transition"),
+        blend="slerp" if snapshot.text("prompt.blend") == "slerp" else "linear",
+    )
 
 
 def chunk_input(frames: Sequence[ControlFrame]) -> ChunkInput:
@@ -246,6 +273,7 @@ def chunk_input(frames: Sequence[ControlFrame]) -> ChunkInput:
         control=np.stack(controls) if controls else None,
         mask=np.stack(masks) if masks else None,
         annotator=newest.annotator,
+        video=np.stack([frame.frame.image for frame in frames]),
     )
 
 

@@ -9,6 +9,7 @@ from engine.core.channels import Fifo, Latest, Ring
 from engine.core.errors import AnnotatorError, EngineError, WeightsError
 from engine.core.store import Store
 from engine.core.types import ControlFrame, Frame, Image
+from engine.session import Settings
 from engine.stages.annotate import AnnotateStage, engine_size
 from engine.stages.generate import Chunk, GenerateStage, chunk_input
 from engine.stages.prompt import PromptStage
@@ -102,10 +103,24 @@ def test_one_chunk_from_camera_to_fifo(line: Line) -> None:
     assert levels(chunk)[2] == 30 and levels(chunk)[0] > shown[-1], "what was taken and not yet shown"
     assert levels(chunk)[3:] == list(range(33, 58, 3)), "an even sample of the time since the last chunk"
     assert chunk.captured_at == pytest.approx([1000 + level / 30 for level in levels(chunk)])
-    step, conditioning, steps, seed = line.engine.sessions[0].steps[-1]
-    assert (step.annotator, conditioning.text, steps, seed) == ("scribble", "gold figure, night", 4, 42)
+    step, conditioning, settings = line.engine.sessions[0].steps[-1]
+    assert (step.annotator, conditioning.text) == ("scribble", "gold figure, night")
+    assert settings == Settings(steps=4, seed=42)
+    assert step.video is not None and [int(picture.mean()) for picture in step.video][-1] == 66
     assert step.control is not None and step.control.shape == (12, HEIGHT, WIDTH, 3)
     assert line.generate.state.word == "running"
+
+
+def test_a_step_list_that_says_nothing_is_reported_and_the_show_goes_on(line: Line) -> None:
+    line.store.set("engine.step_list", "1000, soon", "test")
+    line.film(1.0)
+    assert len(line.chunk().frames) == 9
+    assert line.engine.sessions[0].steps[-1][2].step_list == ()
+    assert "cannot be followed" in line.reports.recent()[-1].text
+    line.store.set("engine.step_list", "1000 600", "test")
+    line.film(1.0)
+    line.chunk()
+    assert line.engine.sessions[0].steps[-1][2].step_list == (1000, 600)
 
 
 def test_slow_engine_passes_over_what_is_too_old(line: Line) -> None:
