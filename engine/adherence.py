@@ -20,10 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.core.errors import AnnotatorError
-from engine.core.parameters import Value
 from engine.core.store import Snapshot
 from engine.core.types import ControlFrame, Image
-from engine.render import Stream, annotate, generate, settings, source_frames
+from engine.render import Stream, Timeline, annotate, generate, given, settings, source_frames
 from engine.session import open_session
 from engine.stages.annotate import engine_size
 from engine.video.opencv import cv2
@@ -92,12 +91,12 @@ def measure(clips: Sequence[Clip], values: Snapshot, scales: Sequence[float], se
     height, width = engine_size(values)
     scores: dict[str, dict[float, float]] = {}
     for clip in clips:
-        controls = list(annotate(clip.frames(seconds), values))
+        controls = list(annotate(clip.frames(seconds), Timeline(values)))
         scores[clip.name] = {}
         for scale in scales:
-            at_scale = settings(_given(values) | {"vace.context_scale": scale})
+            at_scale = settings(given(values) | {"vace.context_scale": scale})
             with closing(open_session(values.text("engine.pipeline"), height, width)) as session:
-                scores[clip.name][scale] = clip_score(Stream(session, at_scale), controls)
+                scores[clip.name][scale] = clip_score(Stream(session, Timeline(at_scale)), controls)
     return scores
 
 
@@ -180,10 +179,6 @@ def _rows(clips: Sequence[Clip], scores: Scores, annotator: str, scales: Sequenc
 
 def _numbers(scores: Mapping[float, float]) -> str:
     return "".join(f"{value:8.3f}" for value in scores.values())
-
-
-def _given(values: Snapshot) -> dict[str, Value]:
-    return {key: value for key, value in values.values.items() if values.source_of(key) != "default"}
 
 
 def _dark(plane: Image) -> Image:

@@ -8,21 +8,23 @@ import hashlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from engine.core.automation import Move, values_at
 from engine.core.errors import EngineError, OutputError, ParameterError, SourceError
 from engine.core.parameters import TABLE, Value
 from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Frame, Image
+from engine.model.text import Conditioning
 from engine.session import ChunkOutput, Session, open_session, parse_step_list
 from engine.stages.annotate import engine_size
 from engine.stages.generate import chunk_input, chunk_settings, live_values
-from engine.video.annotators import make_annotator
+from engine.video.annotators import Annotator, make_annotator
 from engine.video.fit import bounded, fit_crop
 from engine.video.recorder import Recorder
 from engine.video.sources import Source, open_source
@@ -67,18 +69,39 @@ class RenderStats:
     sha256: str
 
 
+class Timeline:
+    """The values at every instant of a rendered file: settings, and moves over them."""
+
+    def __init__(self, values: Snapshot, moves: Sequence[Move] = (), fps: float = 1.0) -> None:
+        """`fps`: frames per second of the file. Raises ParameterError for a value that cannot move there."""
+        for move in moves:
+            settings({move.key: move.last})
+            if TABLE[move.key].effect == "reload":
+                raise ParameterError(
+                    f"{move.key} cannot change inside a file", "render the parts into files of their own"
+                )
+        self._values, self._moves, self._fps = values, tuple(moves), fps
+
+    def at(self, frame: int) -> Snapshot:
+        """The values while frame `frame` is made."""
+        if not self._moves:
+            return self._values
+        return settings(given(self._values) | values_at(self._moves, frame / self._fps))
+
+
 @dataclass
 class Stream:
     """One session with everything a step needs besides pictures; `step_seconds` collects its times."""
 
     session: Session
-    values: Snapshot
+    timeline: Timeline
     step_seconds: list[float] = field(default_factory=list)
     emitted: int = 0
+    conditioning: Conditioning = field(init=False)
+    _prompt: str | None = None
 
     def __post_init__(self) -> None:
-        self.conditioning = self.session.conditioning(self.values.text("prompt.text"))
-        self.step_list = parse_step_list(self.values.text("engine.step_list"))
+        self._hear(self.timeline.at(0))
 
     def step(self, chunk: list[ControlFrame]) -> list[Image]:
         """Generate one chunk from `session.frames_in` control frames; returns its frames."""
@@ -87,13 +110,16 @@ class Stream:
         def emit(output: ChunkOutput) -> None:
             made.extend(output.frames)
 
-        live = live_values(self.values)
+        values = self.timeline.at(self.emitted)
+        live = live_values(values)
+        step_list = parse_step_list(values.text("engine.step_list"))
+        self._hear(values)
         begin = time.perf_counter()
         self.session.step(
             chunk_input(chunk),
             lambda: live,
             self.conditioning,
-            replace(chunk_settings(self.values), step_list=self.step_list),
+            replace(chunk_settings(values), step_list=step_list),
             emit=emit,
         )
         self.step_seconds.append(time.perf_counter() - begin)
@@ -101,6 +127,12 @@ class Stream:
             raise EngineError("the engine made no frames from a chunk", "run `cuelight doctor`")
         self.emitted += len(made)
         return made
+
+    def _hear(self, values: Snapshot) -> None:
+        """Embed the prompt where it is another one."""
+        text = values.text("prompt.text")
+        if self._prompt != text:
+            self._prompt, self.conditioning = text, self.session.conditioning(text)
 
 
 def generate(controls: Iterable[ControlFrame], stream: Stream) -> Iterator[Image]:
@@ -124,15 +156,19 @@ def generate(controls: Iterable[ControlFrame], stream: Stream) -> Iterator[Image
             yield frame
 
 
-def annotate(frames: Iterable[Image], values: Snapshot) -> Iterator[ControlFrame]:
-    """Fit every frame to the engine's size and draw its control picture, as `values` say."""
-    height, width = engine_size(values)
-    name = values.text("annotator.name")
-    with closing(make_annotator(name)) as annotator:
+def annotate(frames: Iterable[Image], timeline: Timeline) -> Iterator[ControlFrame]:
+    """Fit every frame to the engine's size and draw its control picture, as the values at its time say."""
+    height, width = engine_size(timeline.at(0))
+    with ExitStack() as opened:
+        annotators: dict[str, Annotator] = {}
         for index, image in enumerate(frames):
+            values = timeline.at(index)
+            name = values.text("annotator.name")
+            if name not in annotators:
+                annotators[name] = opened.enter_context(closing(make_annotator(name)))
             seen = image[:, ::-1] if values.flag("source.mirror") else image
             fitted = fit_crop(np.ascontiguousarray(seen), height, width)
-            drawn = annotator.annotate(
+            drawn = annotators[name].annotate(
                 fitted,
                 detail=values.number("annotator.detail"),
                 gain=values.number("annotator.gain"),
@@ -169,6 +205,11 @@ def source_frames(
         raise SourceError(f"{source.name} holds no frames", "choose another file")
 
 
+def given(values: Snapshot) -> dict[str, Value]:
+    """The values that somebody set, by key."""
+    return {key: value for key, value in values.values.items() if values.source_of(key) != "default"}
+
+
 def settings(given: Mapping[str, Value]) -> Snapshot:
     """The defaults with `given` over them. Raises ParameterError for a key that render does not read."""
     store = Store()
@@ -188,25 +229,28 @@ def render(
     values: Snapshot,
     seconds: float | None = None,
     progress: Callable[[int, float], None] = lambda frames, fps: None,
+    moves: Sequence[Move] = (),
 ) -> RenderStats:
     """Render `uri` into the video file `out`; `out` appears whole or not at all.
 
     `seconds` cuts a clip; a still picture or a camera needs it. `progress` is told frames and frames/s.
-    Raises SourceError, AnnotatorError, WeightsError, EngineError or OutputError.
+    `moves` change the values on the way.
+    Raises ParameterError, SourceError, AnnotatorError, WeightsError, EngineError or OutputError.
     """
     _check_output(uri, out)
     height, width = engine_size(values)
     with closing(open_source(uri)) as source:
+        timeline = Timeline(values, moves, source.fps)
         frames = source_frames(source, seconds)
         # One frame is read before the model is loaded: an unusable input is told at once.
         frames = itertools.chain([next(frames)], frames)
         with closing(open_session(values.text("engine.pipeline"), height, width)) as session:
-            stream = Stream(session, values)
+            stream = Stream(session, timeline)
             begin = time.perf_counter()
             digest = hashlib.sha256()
             count = 0
             with _whole_or_nothing(out) as part, closing(Recorder(part, width, height, source.fps)) as file:
-                for frame in generate(annotate(frames, values), stream):
+                for frame in generate(annotate(frames, timeline), stream):
                     file.write(frame)
                     digest.update(np.ascontiguousarray(frame).tobytes())
                     count += 1

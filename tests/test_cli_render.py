@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -11,10 +12,11 @@ import pytest
 
 import engine.render
 from engine.cli import main
+from engine.core.automation import parse_move
 from engine.core.errors import OutputError, ParameterError, SourceError
 from engine.core.types import ControlFrame, Frame, Image
-from engine.render import Stream, generate, render, settings, source_frames
-from engine.session import ChunkOutput
+from engine.render import Stream, Timeline, generate, render, settings, source_frames
+from engine.session import ChunkInput, ChunkOutput
 from tests.echo import EchoSession
 from tests.fakes import FakeClock
 
@@ -101,7 +103,7 @@ def test_one_frame_comes_out_for_each_that_goes_in(count: int, lacks: int) -> No
     session = EchoSession("pocket", HEIGHT, WIDTH)
     session.first_lacks = lacks
     controls = [asked(picture(index % 40)) for index in range(count)]
-    frames = list(generate(iter(controls), Stream(session, settings(EDGES))))
+    frames = list(generate(iter(controls), Stream(session, Timeline(settings(EDGES)))))
     assert len(frames) == count
     for index in range(count):
         assert np.array_equal(frames[index][1:], picture(index % 40)[1:]), index
@@ -112,7 +114,7 @@ def test_one_frame_comes_out_for_each_that_goes_in(count: int, lacks: int) -> No
 def test_the_input_runs_on_with_its_last_picture() -> None:
     session = EchoSession("pocket", HEIGHT, WIDTH)
     controls = [asked(picture(index)) for index in range(10)]
-    list(generate(controls, Stream(session, settings({}))))
+    list(generate(controls, Stream(session, Timeline(settings({})))))
     seen = np.concatenate([chunk.control for chunk in session.chunks if chunk.control is not None])
     assert all(np.array_equal(late, picture(9)) for late in seen[10:])
 
@@ -120,8 +122,8 @@ def test_the_input_runs_on_with_its_last_picture() -> None:
 def test_masks_go_along_and_no_control_is_no_control() -> None:
     session = EchoSession("pocket", HEIGHT, WIDTH)
     mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
-    list(generate([asked(picture(0), mask)] * 4, Stream(session, settings({}))))
-    list(generate([asked(None)] * 4, Stream(session, settings({}))))
+    list(generate([asked(picture(0), mask)] * 4, Stream(session, Timeline(settings({})))))
+    list(generate([asked(None)] * 4, Stream(session, Timeline(settings({})))))
     first, *_, last = session.chunks
     assert first.mask is not None and first.mask.shape == (12, HEIGHT, WIDTH)
     assert last.control is None and last.mask is None
@@ -277,3 +279,31 @@ def test_the_command_line_reaches_every_setting(
     assert stats["ignored_words"] == ["xyzzy"]
     said = capsys.readouterr().out
     assert "15 frames" in said and "xyzzy" in said
+
+
+def test_values_move_inside_a_file(clip: Callable[[int], Path], tmp_path: Path) -> None:
+    moves = [parse_move("0", "prompt.text=gold"), parse_move("1", "prompt.text=ice"),
+             parse_move("0-2", "engine.seed=0..60"), parse_move("1", "annotator.name=gray")]  # fmt: skip
+    sessions: list[EchoSession] = []
+    heard: list[tuple[str, int, str]] = []
+
+    class Session(EchoSession):
+        def __init__(self, *size: Any, **more: Any) -> None:
+            super().__init__(*size, **more)
+            sessions.append(self)
+
+        def step(self, chunk: ChunkInput, live: Any, conditioning: Any, settings: Any, *, emit: Any) -> None:
+            heard.append((conditioning.text, settings.seed, chunk.annotator))
+            super().step(chunk, live, conditioning, settings, emit=emit)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine.render, "open_session", Session)
+        render(str(clip(45)), tmp_path / "out.mp4", settings(EDGES), moves=moves)
+    # The clip has 15 frames a second; chunks begin with frame 0, 9, 21, 33.
+    assert [text for text, _, _ in heard] == ["gold", "gold", "ice", "ice"]
+    assert [seed for _, seed, _ in heard] == [0, 18, 42, 60]
+    assert [annotator for _, _, annotator in heard] == ["edges", "gray", "gray", "gray"]
+    with pytest.raises(ParameterError, match="cannot change inside a file"):
+        Timeline(settings({}), [parse_move("1", "engine.resolution=160x288")])
+    with pytest.raises(ParameterError, match="changes nothing in a rendered file"):
+        Timeline(settings({}), [parse_move("1", "output.blackout=on")])

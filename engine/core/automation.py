@@ -5,7 +5,7 @@ arithmetic; times are seconds from the start.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.core.errors import ParameterError
@@ -62,7 +62,7 @@ def parse_move(when: str, what: str) -> Move:
     return Move(parameter.key, start, end, parameter.parse(first), parameter.parse(last))
 
 
-def values_at(moves: Iterable[Move], t: float) -> Mapping[str, Value]:
+def values_at(moves: Iterable[Move], t: float) -> dict[str, Value]:
     """What the moves say at `t`: per key the one that began last; {} for keys that none has touched yet."""
     begun = sorted((move for move in moves if move.start <= t), key=lambda move: move.start)
     return {move.key: move.at(t) for move in begun}
