@@ -10,17 +10,31 @@ Legend of shape suffixes: B batch, F pictures, T time steps of a block, C channe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-LATENT_CHANNELS = 16
-FRAMES_PER_LATENT = 4
-SPATIAL_FACTOR = 8
-State = tuple[Tensor, ...]
-"""The last input of every memory block, in network order, each `[B, C, H, W]`."""
+from engine.core.errors import WeightsError
+from engine.model.latent_space import (
+    FRAMES_PER_LATENT,
+    LATENT_CHANNELS,
+    SPATIAL_FACTOR,
+    State,
+    normalised,
+    raw,
+)
+
+__all__ = [
+    "FRAMES_PER_LATENT", "LATENT_CHANNELS", "LIGHTTAEW2_1", "POCKET_TAE", "SPATIAL_FACTOR", "TAE", "TAEW2_1",
+    "MemoryBlock", "SoftClamp", "State", "TAEArch", "TimeGrow", "TimePool", "tae_arch",
+]  # fmt: skip
+
+STAGES = 3
+"""How often the picture is halved; memory blocks follow each time."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,7 @@ class TAEArch:
     `subpixel`: the decoder doubles its size by giving each pixel four of its own instead of one repeated,
     which a small network learns much faster; the public files repeat. `trim`: pictures dropped at the start
     of a decoded stream: the public files show one picture for the first latent, four for later ones.
+    `raw`: the network's own latents are Wan's raw ones, so they are normalised on their way out and back.
     """
 
     encoder: int
@@ -38,10 +53,56 @@ class TAEArch:
     encoder_blocks: int = 3
     subpixel: bool = False
     trim: int = 3
+    raw: bool = False
 
 
 TAEW2_1 = TAEArch(encoder=64, decoder=(256, 128, 64, 64))
+LIGHTTAEW2_1 = replace(TAEW2_1, raw=True)
 POCKET_TAE = TAEArch(encoder=24, decoder=(96, 64, 32, 16), blocks=1, encoder_blocks=0, subpixel=True, trim=0)
+
+
+def tae_arch(shapes: Mapping[str, tuple[int, ...]], *, raw: bool = False) -> TAEArch:
+    """The sizes of a public file, from the shapes of its tensors. WeightsError where it is no such one.
+
+    `raw`: see TAEArch; the two kinds of public files have the same keys and shapes.
+    """
+    encoder, decoder = _widths(shapes, "encoder", 3), _widths(shapes, "decoder", LATENT_CHANNELS)
+    return TAEArch(
+        encoder=encoder[0],
+        decoder=(decoder[0], decoder[1], decoder[2], decoder[3]),
+        blocks=_blocks(shapes, "decoder"),
+        encoder_blocks=_blocks(shapes, "encoder"),
+        raw=raw,
+    )
+
+
+def _widths(shapes: Mapping[str, tuple[int, ...]], side: str, channels: int) -> list[int]:
+    """Channels after each plain convolution of one side, which begins with `channels`."""
+    plain = re.compile(side + r"\.(\d{1,4})\.weight")
+    places = sorted(int(found[1]) for key in shapes if (found := plain.fullmatch(key)))
+    widths = [channels]
+    for place in places:
+        shape = shapes[f"{side}.{place}.weight"]
+        if len(shape) != 4 or shape[1:] != (widths[-1], 3, 3) or shape[0] < 1:
+            raise _other_layout(side)
+        widths.append(shape[0])
+    if len(widths) != STAGES + 3:
+        raise _other_layout(side)
+    return widths[1:]
+
+
+def _blocks(shapes: Mapping[str, tuple[int, ...]], side: str) -> int:
+    """Memory blocks of each stage of one side."""
+    first = re.compile(side + r"\.\d{1,4}\.conv\.0\.weight")
+    blocks, uneven = divmod(sum(bool(first.fullmatch(key)) for key in shapes), STAGES)
+    if uneven:
+        raise _other_layout(side)
+    return blocks
+
+
+def _other_layout(side: str) -> WeightsError:
+    what = f"The file holds no tiny autoencoder: its {side} has another layout."
+    return WeightsError(what, "Choose taew2_1.pth or lighttaew2_1.pth, or another kind of autoencoder.")
 
 
 class MemoryBlock(nn.Module):
@@ -133,8 +194,16 @@ class TAE(nn.Module):
         self.encoder = _encoder(arch)
         self.decoder = _decoder(arch)
 
+    def frames_for(self, latents: int, first: bool) -> int:
+        """How many pictures encode to this many latents: four each, also at the start of a stream."""
+        return FRAMES_PER_LATENT * latents
+
+    def pictures_of(self, latents: int, first: bool) -> int:
+        """How many pictures this many latents decode to, at the start of a stream or later."""
+        return FRAMES_PER_LATENT * latents - (self.arch.trim if first else 0)
+
     def encode(self, video_BFCHW: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Encode pictures `[B, F, 3, H, W]` in [-1, 1] to latents `[B, ceil(F/4), 16, H/8, W/8]`.
+        """Encode pictures `[B, F, 3, H, W]` in [-1, 1] to normalised latents `[B, ceil(F/4), 16, H/8, W/8]`.
 
         `state` is what the previous call of the same stream returned, None at its start. A length that is not
         a multiple of four is padded by repeating the last picture. H and W must be multiples of 8.
@@ -143,10 +212,19 @@ class TAE(nn.Module):
         missing = -frames % FRAMES_PER_LATENT
         if missing:
             video_BFCHW = torch.cat([video_BFCHW, video_BFCHW[:, -1:].expand(-1, missing, -1, -1, -1)], 1)
-        return _run(self.encoder, (video_BFCHW + 1) / 2, state)
+        latents, next_state = _run(self.encoder, (video_BFCHW + 1) / 2, state)
+        return normalised(latents) if self.arch.raw else latents, next_state
+
+    def resume(self, picture_B3HW: Tensor) -> State:
+        """Encoder state of a stream that begins in the middle of a show, as if this had always been seen.
+
+        `picture_B3HW` in [-1, 1]. The next call of `encode` takes `frames_for(n, first=False)` pictures.
+        """
+        still = picture_B3HW[:, None].expand(-1, FRAMES_PER_LATENT, -1, -1, -1)
+        return _run(self.encoder, (still + 1) / 2, None, still=True)[1]
 
     def decode(self, latents_BFCHW: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Decode latents `[B, F, 16, h, w]` to pictures `[B, n, 3, 8h, 8w]` in [-1, 1].
+        """Decode normalised latents `[B, F, 16, h, w]` to pictures `[B, n, 3, 8h, 8w]` in [-1, 1].
 
         At the start of a stream (`state` None) n = 4F - trim, later n = 4F.
         """
@@ -155,21 +233,31 @@ class TAE(nn.Module):
 
     def decode_unclamped(self, latents_BFCHW: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """`decode` without the clamp to [-1, 1]: what training needs, for a clamped pixel teaches nothing."""
-        video, next_state = _run(self.decoder, latents_BFCHW, state)
+        latents = raw(latents_BFCHW) if self.arch.raw else latents_BFCHW
+        video, next_state = _run(self.decoder, latents, state)
         if state is None:
             video = video[:, self.arch.trim :]
         return video * 2 - 1, next_state
 
 
-def _run(network: nn.Sequential, x_BFCHW: Tensor, state: State | None) -> tuple[Tensor, State]:
-    """All time steps of a call go through a layer together; memory blocks see the step before beside each."""
+def _run(
+    network: nn.Sequential, x_BFCHW: Tensor, state: State | None, *, still: bool = False
+) -> tuple[Tensor, State]:
+    """All time steps of a call go through a layer together; memory blocks see the step before beside each.
+
+    The state is the last input of every memory block, in network order, each `[B, C, H, W]`. `still`: what
+    comes has always been there, so the step before the first is like it.
+    """
     batch = x_BFCHW.shape[0]
     x = x_BFCHW.flatten(0, 1)
     last: list[Tensor] = []
     for layer in network:
         if isinstance(layer, MemoryBlock):
             steps = x.unflatten(0, (batch, -1))
-            before = torch.zeros_like(steps[:, 0]) if state is None else state[len(last)]
+            if still:
+                before = steps[:, 0]
+            else:
+                before = torch.zeros_like(steps[:, 0]) if state is None else state[len(last)]
             past = torch.cat([before[:, None], steps[:, :-1]], 1)
             last.append(steps[:, -1])
             x = layer(x, past.flatten(0, 1))
