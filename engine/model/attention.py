@@ -4,8 +4,8 @@ The backend is a plain function, so that it can be exchanged (by compute capabil
 Shape letters: B batch, N query tokens, M key tokens, C channels, H heads, D head channels, L text rows.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,17 +16,26 @@ from engine.model.policies import CachePlan
 from engine.model.rope import Rope, rotate
 from engine.model.spec import Arch
 
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(q [B,N,H,D], k [B,M,H,D], v [B,M,H,D]) -> [B,N,H,D]; full softmax, scale 1/sqrt(D)."""
+
+class Attend(Protocol):
+    """An attention kernel: full softmax, scale 1/sqrt(D)."""
+
+    def __call__(
+        self, q_BNHD: Tensor, k_BMHD: Tensor, v_BMHD: Tensor, bias_M: Tensor | None = None, /
+    ) -> Tensor:
+        """Give [B, N, H, D]; a bias, in q's dtype, is added to the logits of each key."""
+        ...
+
 
 TextKV = tuple[Tensor, Tensor]
 """Keys and values of the text for one layer, each [B, L, H, D]."""
 
 
-def attend(q_BNHD: Tensor, k_BMHD: Tensor, v_BMHD: Tensor) -> Tensor:
-    """Attend with torch's own kernels, without a mask."""
+def attend(q_BNHD: Tensor, k_BMHD: Tensor, v_BMHD: Tensor, bias_M: Tensor | None = None, /) -> Tensor:
+    """Attend with torch's own kernels."""
     q, k, v = (x.transpose(1, 2) for x in (q_BNHD, k_BMHD, v_BMHD))
-    return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+    bias_1M = None if bias_M is None else bias_M[None]
+    return functional.scaled_dot_product_attention(q, k, v, bias_1M).transpose(1, 2)
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,7 @@ class View:
     rope_k: Rope
     attend: Attend
     past: tuple[Cache, CachePlan] | None = None
+    bias_M: Tensor | None = None
 
 
 class RMSNorm(nn.Module):
@@ -82,7 +92,7 @@ class SelfAttention(_Projections):
         if view.past is not None:
             cache, plan = view.past
             k, v = cache.write(layer, k, v, plan)
-        seen_BNHD = view.attend(rotate(q, view.rope_q), rotate(k, view.rope_k), v)
+        seen_BNHD = view.attend(rotate(q, view.rope_q), rotate(k, view.rope_k), v, view.bias_M)
         out: Tensor = self.o(seen_BNHD.flatten(2))
         return out
 
@@ -94,7 +104,7 @@ class CrossAttention(_Projections):
         """Keys and values of an embedded text."""
         return self._split(self.norm_k(self.k(text_BLC))), self._split(self.v(text_BLC))
 
-    def forward(self, x_BNC: Tensor, text: TextKV, attend: Attend) -> Tensor:
+    def forward(self, x_BNC: Tensor, text: TextKV) -> Tensor:
         """Attend to the text's keys and values."""
         q = self._split(self.norm_q(self.q(x_BNC)))
         out: Tensor = self.o(attend(q, *text).flatten(2))

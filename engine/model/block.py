@@ -6,7 +6,7 @@ Shape letters: B batch, F latents of the chunk, T tokens per latent, N = F*T, C 
 import torch
 from torch import Tensor, nn
 
-from engine.model.attention import Attend, CrossAttention, SelfAttention, TextKV, View
+from engine.model.attention import CrossAttention, SelfAttention, TextKV, View
 from engine.model.spec import Arch
 
 
@@ -51,7 +51,6 @@ class Block(nn.Module):
         text: TextKV,
         layer: int,
         view: View,
-        text_attend: Attend,
         hint_BNC: Tensor | None = None,
     ) -> Tensor:
         """One block; a hint (already scaled) is added at its very end."""
@@ -59,7 +58,7 @@ class Block(nn.Module):
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = parts
         attended = self.self_attn(modulate(self.norm1(x_BNC), scale_a, shift_a), layer, view)
         x_BNC = add_gated(x_BNC, attended, gate_a)
-        x_BNC = x_BNC + self.cross_attn(self.norm3(x_BNC), text, text_attend)
+        x_BNC = x_BNC + self.cross_attn(self.norm3(x_BNC), text)
         fed = self.ffn(modulate(self.norm2(x_BNC), scale_f, shift_f))
         x_BNC = add_gated(x_BNC, fed, gate_f)
         return x_BNC if hint_BNC is None else x_BNC + hint_BNC

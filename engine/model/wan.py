@@ -17,8 +17,8 @@ from engine.model.attention import Attend, TextKV, View, attend
 from engine.model.block import Block, modulate, per_latent
 from engine.model.cache import Cache
 from engine.model.policies import CachePlan
-from engine.model.rope import rope_table
 from engine.model.spec import Arch
+from engine.model.tables import Tables, make_tables
 from engine.model.vace import VaceBlock, fit_context, scaled
 
 
@@ -131,6 +131,7 @@ class CausalWan(nn.Module):
         context_scale: float | Tensor = 1.0,
         attend: Attend = attend,
         vace_attend: Attend = attend,
+        tables: Tables | None = None,
     ) -> Tensor:
         """Flow (noise minus clean) of one chunk, same shape and dtype as `x`.
 
@@ -139,7 +140,8 @@ class CausalWan(nn.Module):
         plan: positions and slots of this chunk; None means positions 0..F-1. cache: None means that
         the chunk sees only itself. context: [B, 96, K, h, w] VACE context; None or a float scale of
         0 skips the branch. context_scale: float, or a tensor that broadcasts to [B, F].
-        attend / vace_attend: attention kernels of the main stack and of the branch's self-attention.
+        attend / vace_attend: attention kernels of the self-attention of the main stack and of the branch.
+        tables: what `make_tables` made of this plan and size, where a caller has it already.
         """
         arch = self.arch
         rows, columns = x.shape[3] // arch.patch[1], x.shape[4] // arch.patch[2]
@@ -148,23 +150,20 @@ class CausalWan(nn.Module):
         time_BFC, time_BF6C = self._embed_time(t)
         x_BNC = _tokens(self.patch_embedding(x.transpose(1, 2).to(self._dtype)))
 
-        chunk = tuple(range(x.shape[1]))
-        positions = chunk if plan is None else plan.query_positions
+        latents, height, width = x.shape[1], *x.shape[3:]
         past = _past(cache, plan)
-        grid = (rows, columns, arch.head_dim, x.device)
-        rope = rope_table(positions, *grid)
-        rope_k = rope if past is None else rope_table(past[1].key_positions, *grid)
-        view = View(rope, rope_k, attend, past)
+        tables = tables or make_tables(plan, latents, arch, height, width, x.device)
+        bias_M = None if tables.bias_M is None else tables.bias_M.to(x_BNC.dtype)
+        view = View(tables.queries, tables.keys if past else tables.queries, attend, past, bias_M)
 
         hints: dict[int, Tensor] = {}
         if context is not None and self.vace_layers and not _is_zero(context_scale):
-            rope_branch = rope if positions == chunk else rope_table(chunk, *grid)
-            branch = View(rope_branch, rope_branch, vace_attend)
-            hints = self._hints(x_BNC, context, time_BF6C, text, branch, attend)
+            branch = View(tables.alone, tables.alone, vace_attend)
+            hints = self._hints(x_BNC, context, time_BF6C, text, branch)
 
         for layer, block in enumerate(self.blocks):
-            hint = scaled(hints[layer], context_scale, len(chunk)) if layer in hints else None
-            x_BNC = block(x_BNC, time_BF6C, text.main[layer], layer, view, attend, hint)
+            hint = scaled(hints[layer], context_scale, latents) if layer in hints else None
+            x_BNC = block(x_BNC, time_BF6C, text.main[layer], layer, view, hint)
         return unpatchify(self.head(x_BNC, time_BFC), rows, columns, arch).to(x.dtype)
 
     @property
@@ -184,14 +183,13 @@ class CausalWan(nn.Module):
         time_BF6C: Tensor,
         text: CrossCache,
         view: View,
-        text_attend: Attend,
     ) -> dict[int, Tensor]:
         """Hint per main block; the branch sees only its own chunk, at positions from 0."""
         context_BKC = _tokens(self.vace_patch_embedding(context.to(self._dtype)))
         c_BNC = self.vace_blocks[0].before_proj(fit_context(context_BKC, x_BNC.shape[1])) + x_BNC
         hints = {}
         for n, block in enumerate(self.vace_blocks):
-            c_BNC = block(c_BNC, time_BF6C, text.vace[n], n, view, text_attend)
+            c_BNC = block(c_BNC, time_BF6C, text.vace[n], n, view)
             hints[self.vace_layers[n]] = block.after_proj(c_BNC)
         return hints
 

@@ -1,0 +1,206 @@
+"""A stream of latents without end: the cache, the memory and the passes that carry one chunk to the next.
+
+Carries out a policy's plans and knows nothing else of policies, and nothing of prompts as words, pictures,
+autoencoders, schedules or threads. A chunk is `begin`, any number of `predict`s, `finish`. Text, step list,
+scales and weights may change at any chunk (weights and scales at any step): no reset is ever needed.
+Shape letters: B batch, F latents of the chunk, h w latent size.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.core.errors import EngineError
+from engine.model.attention import Attend, attend
+from engine.model.bank import Bank
+from engine.model.cache import KVCache
+from engine.model.policies import CachePlan, Policy, Rewrite
+from engine.model.tables import Tables, make_tables
+from engine.model.wan import CausalWan, CrossCache
+
+CLEAN = 0.0
+"""Timestep of passes over finished latents."""
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """What holds for every forward of a chunk."""
+
+    plan: CachePlan
+    tables: Tables
+    text: CrossCache
+
+
+class LatentStream:
+    """Chunks of latents, each of which sees the past as the policy plans it. Not thread-safe."""
+
+    start: int
+    """Absolute index of the next latent."""
+
+    def __init__(
+        self,
+        dit: CausalWan,
+        policy: Policy,
+        *,
+        latent_size: tuple[int, int],
+        latents_per_chunk: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        batch: int = 1,
+        attend: Attend = attend,
+        vace_attend: Attend = attend,
+    ) -> None:
+        """Allocate all that the stream will ever hold; EngineError when such chunks do not fit the policy.
+
+        `latent_size`: (h, w). `dtype`: of the KV cache, the network's own. `policy` may be exchanged
+        between chunks for one with the same slots (another past bias, say).
+        """
+        policy.plan(0, latents_per_chunk)
+        arch, height, width = dit.arch, *latent_size
+        _, patch_height, patch_width = arch.patch
+        self.policy = policy
+        self.cache = KVCache(
+            layers=arch.layers,
+            slots=policy.slots,
+            tokens_per_latent=arch.tokens_per_latent(height, width),
+            heads=arch.heads,
+            head_dim=arch.head_dim,
+            batch=batch,
+            folded=policy.folded,
+            device=device,
+            dtype=dtype,
+        )
+        self._dit = dit
+        self._attends = attend, vace_attend
+        self._bank = Bank(self.cache, height // patch_height, width // patch_width)
+        self._memory = torch.zeros(batch, policy.remembered, arch.in_dim, height, width, device=device)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past. Nothing is cleared: plans never read what was not written since."""
+        self.start = 0
+        self._folded = 0
+        self._chunk: _Chunk | None = None
+
+    @torch.inference_mode()
+    def begin(self, latents: int, text: CrossCache, anchor: Callable[[], Tensor] | None = None) -> None:
+        """Plan a chunk of `latents` under `text` and bring the cache up to it.
+
+        `anchor` gives the latent [B, 1, 16, h, w] of the oldest decoded picture that a policy with
+        anchors may ask for; without it the remembered latent stands in. May be called again for a chunk
+        that was given up. Raises EngineError when the chunk does not fit.
+        """
+        plan = self.policy.plan(self.start, latents)
+        rewrite = self.policy.context(self.start)
+        if rewrite is not None:
+            self._rewrite(rewrite, text, anchor)
+        if self._folded < self.start:
+            for fold in plan.folds:
+                self.cache.fold(fold)
+            self._folded = self.start
+        self._chunk = _Chunk(plan, self._tables(plan, latents), text)
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        x: Tensor,
+        t: float | Tensor,
+        *,
+        context: Tensor | None = None,
+        context_scale: float | Tensor = 1.0,
+    ) -> Tensor:
+        """One denoising call: the network's output for noisy latents `x` [B, F, 16, h, w] at timestep t.
+
+        `t`: 0..1000, one for all latents or [B, F]. `context` and `context_scale` as `CausalWan` takes
+        them. Raises EngineError before `begin`, or when x is not the chunk that was begun.
+        """
+        return self._forward(self._running(x), x, t, context, context_scale)
+
+    @torch.inference_mode()
+    def finish(
+        self, x: Tensor, *, context: Tensor | None = None, context_scale: float | Tensor = 1.0
+    ) -> None:
+        """Take the finished latents into the past, with a clean pass where the policy has one.
+
+        Models are trained to pass clean latents without hints; `context` is there to try the other way.
+        """
+        chunk = self._running(x)
+        if chunk.plan.clean:
+            self._forward(chunk, x, CLEAN, context, context_scale)
+        for commit in chunk.plan.commits:
+            self._bank.commit(commit, chunk.text.main)
+        self._remember(x)
+        self.start += x.shape[1]
+        self._chunk = None
+
+    @torch.inference_mode()
+    def recache(self, text: CrossCache) -> None:
+        """Speak the past in a new text, where the policy says that the model was trained with it.
+
+        For use between chunks, before the first chunk under that text begins.
+        """
+        rewrite = self.policy.recache(self.start)
+        if rewrite is not None:
+            self._rewrite(rewrite, text)
+
+    def _rewrite(
+        self, rewrite: Rewrite, text: CrossCache, anchor: Callable[[], Tensor] | None = None
+    ) -> None:
+        """Run finished latents at t = 0 for the keys and values that they leave in the cache."""
+        parts = [self._recalled(latent) for latent in rewrite.latents]
+        if rewrite.anchored and anchor is not None:
+            parts[0] = anchor().to(parts[0])
+        x = torch.cat(parts, dim=1)
+        chunk = _Chunk(rewrite.plan, self._tables(rewrite.plan, x.shape[1]), text)
+        self._forward(chunk, x, CLEAN)
+
+    def _forward(
+        self,
+        chunk: _Chunk,
+        x: Tensor,
+        t: float | Tensor,
+        context: Tensor | None = None,
+        context_scale: float | Tensor = 1.0,
+    ) -> Tensor:
+        attend, vace_attend = self._attends
+        flow: Tensor = self._dit(
+            x,
+            t if isinstance(t, Tensor) else torch.full(x.shape[:2], t, device=x.device),
+            chunk.text,
+            cache=self.cache,
+            plan=chunk.plan,
+            context=context,
+            context_scale=context_scale,
+            attend=attend,
+            vace_attend=vace_attend,
+            tables=chunk.tables,
+        )
+        return flow
+
+    def _running(self, x: Tensor) -> _Chunk:
+        if self._chunk is None:
+            raise EngineError("A chunk was continued that never began.", "Call begin() first.")
+        if x.shape[1] != len(self._chunk.plan.query_positions):
+            raise EngineError(
+                f"The chunk has {x.shape[1]} latents, but was begun with "
+                f"{len(self._chunk.plan.query_positions)}.",
+                "Begin it with the number of latents it has.",
+            )
+        return self._chunk
+
+    def _tables(self, plan: CachePlan, latents: int) -> Tables:
+        height, width = self._memory.shape[-2:]
+        return make_tables(plan, latents, self._dit.arch, height, width, self._memory.device)
+
+    def _remember(self, x: Tensor) -> None:
+        """Keep finished latents, each at a place of its own in a ring."""
+        kept = self._memory.shape[1]
+        for offset in range(max(0, x.shape[1] - kept), x.shape[1]):
+            self._memory[:, (self.start + offset) % kept] = x[:, offset]
+
+    def _recalled(self, latent: int) -> Tensor:
+        """The finished latent with this absolute index, [B, 1, 16, h, w]."""
+        kept = latent % self._memory.shape[1]
+        return self._memory[:, kept : kept + 1]
