@@ -1,7 +1,8 @@
 """From the words of a performer to what the transformer reads.
 
-`Conditioning` is what every text encoder gives. `VocabularyEncoder` is the embedded model's own: one learned
+`Conditioning` is what every `TextEncoder` gives. `VocabularyEncoder` is the embedded model's own: one learned
 row per word it was taught, synonyms by a small table. Words it does not know are named, never swallowed.
+The public models' encoder is in umt5_encoder.py.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +34,17 @@ class Conditioning:
     embeddings: Tensor
     known: tuple[str, ...]
     ignored: tuple[str, ...]
+
+
+class TextEncoder(Protocol):
+    """What a pipeline needs of its text encoder."""
+
+    def encode(self, text: str) -> Conditioning:
+        """Embed a prompt; may be called from another thread than the one that makes chunks.
+
+        Raises EngineError or WeightsError, one line a performer understands; the old prompt then goes on.
+        """
+        ...
 
 
 class VocabularyEncoder(nn.Module):
