@@ -1,7 +1,7 @@
 """Where things lie: bundled data, the user's folders, and safe writing into them.
 
 Nothing is created here except by `write_atomic`. CUELIGHT_HOME, when set, holds everything of the
-user's (config, cache, recordings) in one folder.
+user's (config, cache, recordings, models) in one folder.
 """
 
 import contextlib
@@ -58,6 +58,21 @@ def recordings_dir() -> Path:
     if home is not None:
         return home / "recordings"
     return Path.home() / ("Movies" if sys.platform == "darwin" else "Videos") / "Cuelight"
+
+
+def models_dir() -> Path:
+    """Where downloaded model files lie; CUELIGHT_MODELS, when set, names another folder (a big disk)."""
+    named = os.environ.get("CUELIGHT_MODELS", "")
+    if named:
+        return Path(named).expanduser()
+    home = _home()
+    if home is not None:
+        return home / "models"
+    if sys.platform == "win32":
+        return _env_dir("LOCALAPPDATA", "AppData/Local") / "Cuelight" / "Models"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Application Support/Cuelight/Models"
+    return _env_dir("XDG_DATA_HOME", ".local/share") / "cuelight" / "models"
 
 
 def safe_name(text: str) -> str:
