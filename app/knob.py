@@ -31,6 +31,7 @@ WHEEL_STEP = 1 / 50  # of the range per notch
 FINE = 0.1
 _START, _SWEEP = 225.0, 270.0  # degrees, counter-clockwise from three o'clock
 _DRAWN_DIGITS = 4
+_MARK_PX = 24  # the badge left of the name, and as much for the map dot at its right
 
 
 class Knob(QWidget):
@@ -38,9 +39,10 @@ class Knob(QWidget):
 
     edited = Signal(object)
 
-    def __init__(self, row: Parameter) -> None:
+    def __init__(self, row: Parameter, label: str = "") -> None:
         super().__init__()
         self._row = row
+        self._label = label or row.label
         self._value: Value = row.default
         self._norm = row.normalized(row.default)
         self._lamp = Lamp()
@@ -49,7 +51,7 @@ class Knob(QWidget):
         self._clock = 0.0
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.SizeVerCursor)
-        self.setMinimumSize(92, 124)
+        self.setMinimumSize(68, 124)
 
     def sizeHint(self) -> QSize:  # noqa: D102
         return QSize(112, 148)
@@ -166,9 +168,11 @@ class Knob(QWidget):
         painter.setFont(theme.font(13))
         painter.setPen(QColor(theme.TEXT))
         box = QRectF(0, 0, self.width(), 20)
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._row.label)
-        draw_badge(painter, QPointF(12, 10), self._row.effect)
-        draw_map_dot(painter, QPointF(self.width() - 12, 10), self._lamp, self._clock)
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._label)
+        beside = painter.fontMetrics().horizontalAdvance(self._label) + 2 * _MARK_PX <= self.width()
+        y = 10 if beside else 31  # a narrow knob is round: its corners are free
+        draw_badge(painter, QPointF(12, y), self._row.effect)
+        draw_map_dot(painter, QPointF(self.width() - 12, y), self._lamp, self._clock)
 
     def _paint_track(self, painter: QPainter, face: QRectF) -> None:
         lit = self._dragged_from is not None or self.hasFocus()

@@ -1,7 +1,7 @@
 """Small marks that several widgets draw: the latency badge, the map dot, the slow pulse."""
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
+from PySide6.QtGui import QBrush, QColor, QIcon, QPainter, QPen, QPixmap
 
 from app import theme
 from app.hands import Lamp
@@ -33,6 +33,13 @@ def draw_map_dot(painter: QPainter, centre: QPointF, lamp: Lamp, clock: float) -
             painter.setPen(QPen(QColor(theme.GREEN), 1.5))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawEllipse(centre, 6, 6)
+
+
+def draw_hatch(painter: QPainter, box: QRectF) -> None:
+    """Hatch a control that changes nothing in the present mode."""
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QBrush(theme.colour(theme.SECONDARY, 0.4), Qt.BrushStyle.BDiagPattern))
+    painter.drawRoundedRect(box, 6, 6)
 
 
 def dot_icon(ink: str | None) -> QIcon:

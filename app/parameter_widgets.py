@@ -161,7 +161,7 @@ class ParameterRow(QWidget):
 
     `place` says where the label goes: "above" the control, "beside" it, or "nowhere". A switch always has
     its label beside it; a knob and a chip draw label and lamp themselves. `label` is a shorter one where
-    the panel's title says the rest.
+    the panel's title says the rest, `label_px` its width when it stands beside.
     """
 
     def __init__(
@@ -171,6 +171,7 @@ class ParameterRow(QWidget):
         place: Placement = "above",
         control: Control | None = None,
         label: str = "",
+        label_px: int = _BESIDE_PX,
     ) -> None:
         super().__init__()
         row = row_of(key)
@@ -202,7 +203,7 @@ class ParameterRow(QWidget):
             grid.addWidget(widget, 0, 2)
         elif place == "beside":
             grid.setColumnStretch(2, 1)
-            words.setFixedWidth(_BESIDE_PX)
+            words.setFixedWidth(label_px)
             grid.addWidget(widget, 0, 2)
         else:
             grid.setColumnStretch(0, 1)

@@ -26,11 +26,16 @@ REMEMBERED = tuple(key for key in TABLE if key not in NOT_REMEMBERED)
 
 @dataclass(frozen=True)
 class WindowMemory:
-    """Where the windows stood. `geometry` is Qt's own record as base64; `display` names the output's."""
+    """Where the windows stood. `geometry` is Qt's own record as base64; `display` names the output's.
+
+    `page` is the open page of the deck, `advanced` whether the model's rare settings are unfolded.
+    """
 
     geometry: str = ""
     output_open: bool = False
     display: str = ""
+    page: str = ""
+    advanced: bool = False
 
 
 def settings_path() -> Path:

@@ -151,6 +151,10 @@ QPushButton#primary:disabled {{ background: {CONTROL}; color: #767C85; border: 1
 QPushButton#quiet {{ background: transparent; border: none; color: {SECONDARY}; padding: 0 8px;
     min-height: 24px; }}
 QPushButton#quiet:hover {{ color: {TEXT}; background: {CONTROL}; }}
+QPushButton#tab {{ background: transparent; border: 1px solid transparent; color: {SECONDARY};
+    padding: 2px 6px; min-height: 24px; }}
+QPushButton#tab:hover {{ color: {TEXT}; background: {CONTROL}; }}
+QPushButton#tab:checked {{ color: {LIVE}; background: {PANEL}; border-color: {HAIRLINE}; }}
 
 QLineEdit, QPlainTextEdit, QSpinBox {{ background: #1D2024; color: {TEXT}; border: 1px solid {HAIRLINE};
     border-radius: 6px; padding: 6px 10px; selection-background-color: #3A4E6E; selection-color: {LIVE}; }}

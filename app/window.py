@@ -1,8 +1,8 @@
 """The operator's window: puts the panels in their places, and the keyboard on the stage.
 
 status strip
-source  |                    | outputs
-control |      program       | model
+source  |                    | signals
+control |      program       | deck: output, model, LoRAs
 macros          | prompt     | safety
 message strip
 """
@@ -28,6 +28,8 @@ from app import theme
 from app.bridge import Bridge
 from app.output_window import OutputWindow
 from app.panels.annotators import AnnotatorPanel
+from app.panels.deck import Deck
+from app.panels.loras import LorasPanel
 from app.panels.macros import MacrosPanel
 from app.panels.messages import MessageStrip
 from app.panels.models import ModelsPanel
@@ -66,7 +68,10 @@ class Window(QMainWindow):
         self.annotators = AnnotatorPanel(bridge)
         self.outputs = OutputsPanel(bridge)
         self.signals = SignalsPanel(bridge)
-        self.models = ModelsPanel(bridge)
+        self.models = ModelsPanel(bridge, memory.advanced)
+        self.loras = LorasPanel(bridge)
+        self.deck = Deck({"Output": self.outputs, "Model": self.models, "LoRA": self.loras})
+        self.deck.open(memory.page)
         self.macros = MacrosPanel(bridge)
         self.prompts = PromptPanel(bridge)
         self.safety = SafetyPanel(bridge)
@@ -94,9 +99,8 @@ class Window(QMainWindow):
         right = QVBoxLayout(self._right)
         right.setContentsMargins(0, 0, 0, 0)
         right.setSpacing(theme.GAP)
-        right.addWidget(self.outputs)
+        right.addWidget(self.deck)
         right.addWidget(self.signals, 1)
-        right.addWidget(self.models)
         pictures = QHBoxLayout()
         pictures.setSpacing(theme.GAP)
         pictures.addWidget(self._left)
@@ -106,8 +110,8 @@ class Window(QMainWindow):
         hands = QHBoxLayout(self._hands)
         hands.setContentsMargins(0, 0, 0, 0)
         hands.setSpacing(theme.GAP)
-        hands.addWidget(self.macros, 5)
-        hands.addWidget(self.prompts, 4)
+        hands.addWidget(self.macros, 8)
+        hands.addWidget(self.prompts, 5)
         hands.addWidget(self.safety)
         root = QWidget()
         root.setObjectName("root")
@@ -195,15 +199,18 @@ class Window(QMainWindow):
         self._hands.setFixedHeight(min(max(int(self.height() * 0.25), 192), 256))
         roomy = self.height() >= ROOMY
         self.signals.setVisible(roomy)
+        self.models.show_roomy(roomy)
         self.source.about.setVisible(roomy)
         self.annotators.about.setVisible(roomy)
-        self.outputs.setSizePolicy(_WIDE, _LOW if roomy else _WIDE)
+        self.deck.setSizePolicy(_WIDE, _LOW if roomy else _WIDE)
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: D102
         self._bridge.stop()
         output = self.output_window
         geometry = self.saveGeometry().toBase64().toStdString()
-        self.memory = WindowMemory(geometry, output.isVisible(), output.display)
+        self.memory = WindowMemory(
+            geometry, output.isVisible(), output.display, self.deck.page, self.models.advanced
+        )
         output.close()
         super().closeEvent(event)
         QApplication.quit()

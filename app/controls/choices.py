@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent,
 from PySide6.QtWidgets import QLineEdit, QMenu, QWidget
 
 from app import theme
-from app.painting import dot_icon
+from app.painting import dot_icon, draw_hatch
 from engine.core.parameters import Parameter, Value
 
 
@@ -24,6 +24,7 @@ class Picker(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self._value: Value = ""
         self._text = ""
+        self.idle = False
         self._choices: list[tuple[str, str]] = []
         self.menu = QMenu(self)
         self.menu.aboutToShow.connect(self.opening)
@@ -77,6 +78,12 @@ class Picker(QWidget):
         """What to call a value that is not offered."""
         return value
 
+    def show_idle(self, idle: bool) -> None:
+        """Hatch it while choosing changes nothing in the present mode."""
+        if idle != self.idle:
+            self.idle = idle
+            self.update()
+
     def open_menu(self) -> None:
         """Open the menu under the button; nothing waits for an answer."""
         self.menu.setMinimumWidth(self.width())
@@ -101,7 +108,9 @@ class Picker(QWidget):
         painter.setPen(QPen(QColor("#6C7787") if self.hasFocus() else QColor(theme.HAIRLINE), 1))
         painter.setBrush(QColor(theme.RAISED if lit else theme.CONTROL))
         painter.drawRoundedRect(box, 6, 6)
-        painter.setPen(QColor(theme.TEXT))
+        if self.idle:
+            draw_hatch(painter, box)
+        painter.setPen(QColor(theme.SECONDARY if self.idle else theme.TEXT))
         inner = box.adjusted(12, 0, -26, 0)
         short = painter.fontMetrics().elidedText(self._text, Qt.TextElideMode.ElideMiddle, int(inner.width()))
         painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter, short)
@@ -118,7 +127,10 @@ class Picker(QWidget):
 
 
 class TextField(QLineEdit):
-    """One line of text, sent with Enter; Esc takes back what was typed."""
+    """One line of text, sent with Enter; Esc takes back what was typed.
+
+    What is typed but not sent has an amber ring at its end; what was refused stays, to be mended.
+    """
 
     edited = Signal(object)
 
@@ -126,7 +138,13 @@ class TextField(QLineEdit):
         super().__init__()
         self._value = str(row.default)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.setMinimumWidth(60)
         self.returnPressed.connect(self._send)
+
+    @property
+    def pending(self) -> bool:
+        """Typed but not sent."""
+        return self.text() != self._value
 
     def shown(self) -> Value:
         """The value on display."""
@@ -134,10 +152,12 @@ class TextField(QLineEdit):
 
     def show_value(self, value: Value) -> None:
         """Show `value` unless something else is just being typed."""
-        if not (self.hasFocus() and self.isModified()):
-            self.setText(str(value))
-            self.setCursorPosition(0)
+        typing = self.hasFocus() and self.pending
         self._value = str(value)
+        if not typing and self.pending:
+            self.setText(self._value)
+            self.setCursorPosition(0)
+        self.update()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: D102
         if event.key() == Qt.Key.Key_Escape and not event.modifiers():
@@ -146,7 +166,16 @@ class TextField(QLineEdit):
         else:
             super().keyPressEvent(event)
 
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: D102
+        super().paintEvent(event)
+        if self.pending:
+            painter = QPainter(self)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(QColor(theme.AMBER), 1.6))
+            painter.drawEllipse(QPointF(self.width() - 10, self.height() / 2), 3.5, 3.5)
+            painter.end()
+
     def _send(self) -> None:
-        self.setModified(False)
         self.edited.emit(self.text())
-        self.clearFocus()
+        if not self.pending:
+            self.clearFocus()

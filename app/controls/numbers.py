@@ -5,6 +5,7 @@ from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent,
 from PySide6.QtWidgets import QSpinBox, QWidget
 
 from app import theme
+from app.painting import draw_hatch
 from app.wording import value_text
 from engine.core.parameters import Parameter, Value
 
@@ -19,6 +20,7 @@ class Slider(QWidget):
         self._row = row
         self._value: Value = row.default
         self._norm = row.normalized(row.default)
+        self.idle = False
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setMinimumSize(84, 34)
@@ -32,6 +34,12 @@ class Slider(QWidget):
         if value != self._value:
             self._value = value
             self._norm = self._row.normalized(value)
+            self.update()
+
+    def show_idle(self, idle: bool) -> None:
+        """Hatch it while moving it changes nothing in the present mode."""
+        if idle != self.idle:
+            self.idle = idle
             self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: D102
@@ -64,6 +72,8 @@ class Slider(QWidget):
         painter.setPen(QPen(QColor("#566070") if self.hasFocus() else QColor(theme.HAIRLINE), 1))
         painter.setBrush(QColor("#1D2024"))
         painter.drawRoundedRect(box, 6, 6)
+        if self.idle:
+            draw_hatch(painter, box)
         painter.setPen(Qt.PenStyle.NoPen)
         track = QRectF(box.left() + 6, box.bottom() - 5, box.width() - 12, 2.5)
         painter.setBrush(QColor(theme.HAIRLINE))
@@ -71,7 +81,7 @@ class Slider(QWidget):
         track.setWidth(max(2.5, track.width() * self._norm))
         painter.setBrush(QColor(theme.LIVE))
         painter.drawRoundedRect(track, 1, 1)
-        painter.setPen(QColor(theme.LIVE))
+        painter.setPen(QColor(theme.SECONDARY if self.idle else theme.LIVE))
         painter.setFont(theme.font(15))
         inner = box.adjusted(10, 0, -10, -3)
         painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter, value_text(self._row, self._value))
@@ -169,6 +179,7 @@ class NumberField(QSpinBox):
         super().__init__()
         assert row.low is not None and row.high is not None
         self.setRange(int(row.low), int(row.high))
+        self.setMinimumWidth(84)  # seeds that one can read out; a longer one scrolls
         self.setKeyboardTracking(False)
         self.setAccelerated(True)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)

@@ -8,9 +8,12 @@ from app import theme
 
 
 class Panel(QFrame):
-    """A card; `body` is where the panel's widgets go, `heading` the line of its title."""
+    """A card; `body` is where the panel's widgets go, `heading` the line of its title.
 
-    def __init__(self, title: str) -> None:
+    Without a title the card begins with its body: a page of the deck is named by its tab.
+    """
+
+    def __init__(self, title: str = "") -> None:
         super().__init__()
         self.setObjectName("panel")
         outer = QVBoxLayout(self)
@@ -18,10 +21,11 @@ class Panel(QFrame):
         outer.setSpacing(theme.GAP)
         self.heading = QHBoxLayout()
         self.heading.setSpacing(theme.GAP)
-        self.heading.addWidget(title_label(title))
-        self.heading.addStrut(20)
-        self.heading.addStretch(1)
-        outer.addLayout(self.heading)
+        if title:
+            self.heading.addWidget(title_label(title))
+            self.heading.addStrut(20)
+            self.heading.addStretch(1)
+            outer.addLayout(self.heading)
         self.body = QVBoxLayout()
         self.body.setSpacing(theme.GAP)
         outer.addLayout(self.body, 1)

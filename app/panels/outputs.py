@@ -22,7 +22,7 @@ class OutputsPanel(Panel):
     window_wanted = Signal(object)
 
     def __init__(self, bridge: Bridge) -> None:
-        super().__init__("Output")
+        super().__init__()
         self.body.setSpacing(4)
         self.recording = OneLine(Qt.TextElideMode.ElideMiddle)
         self.camera = OneLine(Qt.TextElideMode.ElideMiddle)

@@ -6,12 +6,16 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, 
 
 from app import theme
 from app.bridge import Bridge
+from app.controls.choices import Picker
+from app.controls.numbers import Slider
 from app.panels.frame import Panel, secondary_label
-from app.parameter_widgets import Bound, Marks
-from engine.core.parameters import Value
+from app.parameter_widgets import Bound, Marks, ParameterRow
+from engine.core.parameters import Value, row
 from engine.runtime import Status
 
 KEY = "prompt.text"
+TRANSITION = "prompt.transition"
+BLEND = "prompt.blend"
 _LONGEST_SHOWN = 200  # characters of ignored words
 
 
@@ -109,6 +113,14 @@ class PromptPanel(Panel):
         self.understood.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.hint = secondary_label("Enter sends")
         self.body.addWidget(self.field, 1)
+        self.transition = Slider(row(TRANSITION))
+        self.blend = Picker([(name, name) for name in row(BLEND).choices])
+        switch = QHBoxLayout()
+        switch.setSpacing(4)
+        switch.addWidget(ParameterRow(TRANSITION, bridge, "beside", self.transition, "Over", 34), 1)
+        switch.addWidget(ParameterRow(BLEND, bridge, "nowhere", self.blend))
+        self.body.addLayout(switch)
+        bridge.watch(TRANSITION, self._show_transition)
         foot = QHBoxLayout()
         foot.setSpacing(theme.PAD)
         foot.addWidget(self.understood, 1)
@@ -118,6 +130,10 @@ class PromptPanel(Panel):
         self.field.touched.connect(self._show_state)
         bridge.status.connect(self._show_status)
         self._show_state()
+
+    def _show_transition(self, chunks: Value) -> None:
+        """Nothing is mixed where a new prompt takes over at once."""
+        self.blend.show_idle(chunks == 0)
 
     def _show_status(self, status: Status) -> None:
         if (status.ignored_words, status.prompt_note) != (self._ignored, self._note):

@@ -13,7 +13,7 @@ RUNNING = Status(
     fps_generated=14.2, fps_output=30.0, latency_ms=912.0, chunk_ms=843.0, longest_gap_ms=35.0,
     drops={"camera": 0, "control": 12, "chunks": 0, "generated": 0, "recorder": 0}, repeats=410, skipped=0,
     rung="generated", reason="", engine="running", mode="V2V scribble 1.0",
-    mode_reason="the scribble of the camera leads", ignored_words=(), prompt_note="",
+    mode_reason="the scribble of the camera leads", ignored_words=(), prompt_note="", loras=("", "", "", ""),
     source="demo clip, 640x360 at 25 fps", source_ok=True, annotator_note="",
     virtual_camera="", recording="", device="cpu", errors=(),
 )  # fmt: skip

@@ -42,6 +42,7 @@ def test_letters_go_into_the_prompt_while_it_has_the_focus(window, store, qtbot)
 
 
 def test_letters_go_into_the_seed_field_or_nowhere(window, store, qtbot) -> None:
+    window.deck.open("Model")
     seed = next(row for row in window.models.rows if row.bound.row.key == "engine.seed").bound.control
     seed.setFocus()
     qtbot.keyClicks(seed, "bfcr")

@@ -21,7 +21,7 @@ def real_runtime(store: Store) -> Runtime:
     """The real threads and channels; only what touches the world is ours."""
     return Runtime(
         store,
-        open_session=lambda pipeline, height, width: FakeSession(height, width, 0.05, []),
+        open_session=lambda _pipeline, height, width, *_: FakeSession(height, width, 0.05, []),
         open_source=FakeSources(demo=lambda: FakeSource("demo")).open,
         make_annotator=FakeAnnotators().make,
     )

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
 
 from app.panels.messages import KEYS, STAYS_S, MessageStrip
 from app.panels.source import file_uri, short_name
+from engine.core.parameters import LORA_SLOTS
 from engine.stages.reports import Report
 from engine.video.sources import Camera
 from tests.app.fakes import LOADING, RUNNING, flat
@@ -218,6 +220,7 @@ def test_outputs_say_what_they_do(window, bridge, runtime) -> None:
 
 
 def test_a_new_seed_is_another_one(window, store, qtbot) -> None:
+    window.deck.open("Model")
     seeds = {store.get("engine.seed")}
     for _ in range(3):
         qtbot.mouseClick(window.models.dice, Qt.MouseButton.LeftButton)
@@ -243,7 +246,7 @@ def test_the_program_says_blackout_and_frozen(window, bridge, runtime, store) ->
 # --- sizes ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [(1366, 740), (1366, 768), (1920, 1080)])
+@pytest.mark.parametrize("size", [(1180, 700), (1280, 720), (1366, 768), (1920, 1080)])
 def test_everything_fits_and_the_program_is_the_largest_picture(size, window, qtbot) -> None:
     window.resize(*size)
     qtbot.waitUntil(lambda: (window.width(), window.height()) == size)
@@ -251,15 +254,17 @@ def test_everything_fits_and_the_program_is_the_largest_picture(size, window, qt
     assert window.minimumSizeHint().height() <= size[1]
     program, source = window.program.size(), window.source.preview.size()
     assert program.width() * program.height() > 4 * source.width() * source.height()
-    for widget in (
-        window.macros,
-        window.prompts,
-        window.safety,
-        window.messages,
-        window.outputs,
-        window.models,
-    ):
+    window.models.fold.setChecked(True)
+    window.loras.show_notes(("it was made for another model",) * LORA_SLOTS)
+    for widget in (window.macros, window.prompts, window.safety, window.messages):
         corner = widget.mapTo(window, widget.rect().bottomRight())
         assert corner.x() <= size[0]
         assert corner.y() <= size[1]
+        assert widget.width() >= widget.minimumSizeHint().width()
         assert widget.height() >= widget.minimumSizeHint().height()
+    for name, page in (("Output", window.outputs), ("Model", window.models), ("LoRA", window.loras)):
+        window.deck.open(name)
+        QApplication.processEvents()
+        assert page.width() >= page.minimumSizeHint().width()
+        assert page.height() >= page.minimumSizeHint().height()
+        assert page.mapTo(window, page.rect().bottomRight()).y() <= size[1]

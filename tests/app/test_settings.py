@@ -30,7 +30,7 @@ def test_values_and_window_come_back(path, store, notices) -> None:
         {"vace.context_scale": 1.4, "prompt.text": 'ice "and" fire\n', "annotator.name": "pose"}, "gui"
     )
     settings = restore(path, Store(), notices)
-    settings.window = WindowMemory("AbC=", True, "HDMI-1|EPSON|1234")
+    settings.window = WindowMemory("AbC=", True, "HDMI-1|EPSON|1234", "LoRA", True)
     settings.save(store)
 
     again = Store()

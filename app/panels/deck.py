@@ -1,0 +1,48 @@
+"""Several pages in one place, one click apart: what is set up before the show and seldom touched in it."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+
+
+class Deck(QWidget):
+    """A row of tabs over the pages they open; the first page is open until told otherwise."""
+
+    def __init__(self, pages: Mapping[str, QWidget]) -> None:
+        super().__init__()
+        self._stack = QStackedWidget()
+        self._names = list(pages)
+        self.tabs: dict[str, QPushButton] = {}
+        group = QButtonGroup(self)
+        line = QHBoxLayout()
+        line.setSpacing(2)
+        for name, page in pages.items():
+            self._stack.addWidget(page)
+            tab = QPushButton(name)
+            tab.setObjectName("tab")
+            tab.setCheckable(True)
+            tab.setCursor(Qt.CursorShape.PointingHandCursor)
+            tab.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            tab.clicked.connect(partial(self.open, name))
+            group.addButton(tab)
+            line.addWidget(tab, 1)
+            self.tabs[name] = tab
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(line)
+        layout.addWidget(self._stack, 1)
+        self.open(self._names[0])
+
+    @property
+    def page(self) -> str:
+        """The name of the open page."""
+        return self._names[self._stack.currentIndex()]
+
+    def open(self, name: str) -> None:
+        """Open the page called `name`; a name that is not known (any more) changes nothing."""
+        if name in self.tabs:
+            self._stack.setCurrentIndex(self._names.index(name))
+            self.tabs[name].setChecked(True)
