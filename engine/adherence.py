@@ -24,7 +24,7 @@ from engine.core.store import Snapshot
 from engine.core.types import ControlFrame, Image
 from engine.render import Stream, Timeline, annotate, generate, given, settings, source_frames
 from engine.session import open_session
-from engine.stages.annotate import engine_size
+from engine.stages.generate import Wanted
 from engine.video.opencv import cv2
 from engine.video.sources import open_source
 
@@ -88,14 +88,16 @@ def clip_score(stream: Stream, controls: Sequence[ControlFrame]) -> float:
 
 def measure(clips: Sequence[Clip], values: Snapshot, scales: Sequence[float], seconds: float) -> Scores:
     """Scores by clip name and context scale. Every scale starts a new session, so with the same noise."""
-    height, width = engine_size(values)
     scores: dict[str, dict[float, float]] = {}
     for clip in clips:
         controls = list(annotate(clip.frames(seconds), Timeline(values)))
         scores[clip.name] = {}
         for scale in scales:
             at_scale = settings(given(values) | {"vace.context_scale": scale})
-            with closing(open_session(values.text("engine.pipeline"), height, width)) as session:
+            wanted = Wanted.of(values)
+            with closing(
+                open_session(wanted.pipeline, wanted.height, wanted.width, wanted.choice)
+            ) as session:
                 scores[clip.name][scale] = clip_score(Stream(session, Timeline(at_scale)), controls)
     return scores
 

@@ -6,6 +6,7 @@ that need no camera, no Qt or no mediapipe also run where those are not installe
 
 import argparse
 import importlib.metadata
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -72,19 +73,35 @@ def _render_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="OUT.mp4", type=Path, required=True, help="file to make")
     _generation_arguments(parser)
     parser.add_argument("--seconds", type=_seconds, metavar="S", help="how much of it to render")
+    parser.add_argument(
+        "--at",
+        action="append",
+        default=[],
+        nargs=2,
+        metavar=("TIME", "KEY=VALUE"),
+        dest="moves",
+        help="change a value on the way: 2.5 prompt.text=lava, or over a span: 0-4 lora.1.strength=0..1",
+    )
     parser.add_argument("--json", type=Path, metavar="STATS", help="write what was made and how fast")
 
 
 def _render(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
+    from engine.core.automation import parse_move
     from engine.render import render, settings
 
     if options.json is not None:
         _check_json(options.json)
-    stats = render(
-        options.input, options.output, settings(_given(options)), options.seconds, progress=_progress()
-    )
+    with _models_folder(options.models):
+        stats = render(
+            options.input,
+            options.output,
+            settings(_given(options)),
+            options.seconds,
+            progress=_progress(),
+            moves=[parse_move(when, what) for when, what in options.moves],
+        )
     if options.json is not None:
         _write_json(options.json, asdict(stats))
     print(
@@ -116,7 +133,8 @@ def _adherence(options: argparse.Namespace) -> int:
 
     if options.json is not None:
         _check_json(options.json)
-    rows = adherence(options.clip, settings(_given(options)), options.scales, options.seconds)
+    with _models_folder(options.models):
+        rows = adherence(options.clip, settings(_given(options)), options.scales, options.seconds)
     if options.json is not None:
         _write_json(options.json, {"rows": rows})
     return OK
@@ -132,6 +150,43 @@ def _parity(options: argparse.Namespace) -> int:
     from engine.parity import main as parity
 
     return parity(options.folder)
+
+
+def _models_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="which there are, their size, licence and VRAM")
+    listing.add_argument("name", metavar="NAME", nargs="?", help="which file goes where, of one of them")
+    get = actions.add_parser("get", help="show the licence, then download")
+    get.add_argument("name", metavar="NAME", help="a pipeline or an extra of `cuelight models list`")
+    get.add_argument("--vae", default="tae", help="tae, lighttae, wan or lightvae (%(default)s)")
+    get.add_argument("--text", default="fp8", help="text encoder: fp8, bf16 or none (%(default)s)")
+    get.add_argument("--mirror", action="store_true", help="fetch from the mirrors of the models file")
+    verify = actions.add_parser("verify", help="check sizes, checksums and headers")
+    verify.add_argument("name", metavar="NAME")
+    verify.add_argument("--vae", help="as for get (default: the one that is here)")
+    verify.add_argument("--text", help="as for get (default: the one that is here)")
+    bring = actions.add_parser("import", help="take files out of a folder that someone copied")
+    bring.add_argument("folder", metavar="DIR", type=Path)
+    bring.add_argument("--link", action="store_true", help="link the files instead of copying them")
+    for action in (get, bring):
+        action.add_argument("--accept", action="store_true", help="accept the licences that are shown")
+    for action in (listing, get, verify, bring):
+        _models_folder_argument(action)
+
+
+def _models(options: argparse.Namespace) -> int:
+    from engine import models
+
+    with _models_folder(options.models):
+        if options.action == "list":
+            return models.list_models(options.name)
+        if options.action == "get":
+            return models.get(
+                options.name, vae=options.vae, text=options.text, agreed=options.accept, mirror=options.mirror
+            )
+        if options.action == "verify":
+            return models.verify(options.name, vae=options.vae, text=options.text)
+        return models.import_models(options.folder, link=options.link, agreed=options.accept)
 
 
 def _no_arguments(parser: argparse.ArgumentParser) -> None:
@@ -153,6 +208,7 @@ def _parameters(options: argparse.Namespace) -> int:
 
 COMMANDS = (
     Command("render", "turn a clip, picture or camera into a video file", _render_arguments, _render),
+    Command("models", "list, download, check and import model files", _models_arguments, _models),
     Command("doctor", "check this machine and say what to do", _no_arguments, _doctor),
     Command("parity", "compare the model's parts with recorded numbers", _parity_arguments, _parity),
     Command("adherence", "measure how well the picture follows its control picture", _adherence_arguments,
@@ -187,6 +243,16 @@ def _generation_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], dest="settings", metavar="KEY=VALUE",
         help="any other parameter; `cuelight parameters` lists them",
     )  # fmt: skip
+    _models_folder_argument(parser)
+
+
+def _models_folder_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--models",
+        type=Path,
+        metavar="DIR",
+        help="folder of the model files (else CUELIGHT_MODELS or the user's)",
+    )
 
 
 _SHORT_NAMES = {
@@ -262,6 +328,23 @@ def _write_json(path: Path, document: object) -> None:
         write_atomic(path, (json.dumps(document, indent=2) + "\n").encode())
     except OSError as error:
         raise CuelightError(f"cannot write {path}: {error.strerror}", "check folder and disk") from error
+
+
+@contextmanager
+def _models_folder(folder: Path | None) -> Iterator[None]:
+    """While a command runs, model files are looked for in `folder`, and nowhere else."""
+    if folder is None:
+        yield
+        return
+    before = os.environ.get("CUELIGHT_MODELS")
+    os.environ["CUELIGHT_MODELS"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CUELIGHT_MODELS"]
+        else:
+            os.environ["CUELIGHT_MODELS"] = before
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.core.errors import CuelightError
-from engine.core.paths import recordings_dir
+from engine.core.paths import models_dir, recordings_dir
 
 OSC_PORT = 9000
 ENOUGH_MEMORY = 3 * 2**30  # bytes available: the embedded model, mediapipe and the window take about 2 GB
@@ -61,7 +61,7 @@ def torch_device() -> Finding:
     """The torch that is installed, and the device the engine would use."""
     import torch
 
-    from engine.model.pipelines import best_device
+    from engine.model.load import best_device
 
     device, dtype = best_device()
     if device.type == "cuda":
@@ -117,11 +117,30 @@ def memory() -> Finding:
 
 def weights() -> Finding:
     """The embedded model: there, complete, of the right shapes."""
-    from engine.model.pipelines import load_pipeline
+    from engine.model.load import load_pipeline
 
     pipeline = load_pipeline("pocket")
     millions = sum(parameter.numel() for parameter in pipeline.dit.parameters()) / 1e6
     return Finding("ok", f"pocket, {millions:.1f} million parameters in its transformer")
+
+
+def models() -> Finding:
+    """Downloaded pipelines: which are complete, and where the files lie."""
+    from engine.model import registry
+
+    rows, folder = registry.load(), models_dir()
+    complete, parts = [], []
+    for row in rows.pipelines.values():
+        files = rows.files_of(row.name, *rows.chosen(folder))
+        lacking = rows.missing(files, folder)
+        if not lacking:
+            complete.append(row.name)
+        elif "dit" not in lacking:  # shared files alone do not make a pipeline that someone wanted
+            parts.append(f"{row.name} lacks {', '.join(lacking)}")
+    text = f"{', '.join(complete)}; files in {folder}"
+    if parts:
+        return Finding("warn", f"{text}; {'; '.join(parts)}", "cuelight models get NAME")
+    return Finding("ok", text)
 
 
 def cameras() -> Finding:
@@ -223,6 +242,7 @@ CHECKS: tuple[Check, ...] = (
     ("Processor", cpu_bf16),
     ("Memory", memory),
     ("Model", weights),
+    ("Pipelines", models),
     ("Cameras", cameras),
     ("People", mediapipe),
     ("Recording", recording),

@@ -23,7 +23,8 @@ from engine.core.types import ControlFrame, Frame, Image
 from engine.model.text import Conditioning
 from engine.session import ChunkOutput, Session, open_session, parse_step_list
 from engine.stages.annotate import engine_size
-from engine.stages.generate import chunk_input, chunk_settings, live_values
+from engine.stages.generate import Wanted, chunk_input, chunk_settings, live_values
+from engine.stages.loras import lora_path, names_of
 from engine.video.annotators import Annotator, make_annotator
 from engine.video.fit import bounded, fit_crop
 from engine.video.recorder import Recorder
@@ -99,6 +100,7 @@ class Stream:
     emitted: int = 0
     conditioning: Conditioning = field(init=False)
     _prompt: str | None = None
+    _worn: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._hear(self.timeline.at(0))
@@ -114,6 +116,7 @@ class Stream:
         live = live_values(values)
         step_list = parse_step_list(values.text("engine.step_list"))
         self._hear(values)
+        self._wear(values)
         begin = time.perf_counter()
         self.session.step(
             chunk_input(chunk),
@@ -127,6 +130,15 @@ class Stream:
             raise EngineError("the engine made no frames from a chunk", "run `cuelight doctor`")
         self.emitted += len(made)
         return made
+
+    def _wear(self, values: Snapshot) -> None:
+        """Put on the LoRAs that the slots name now, and take off those they name no more."""
+        named = names_of(values)
+        for slot, (name, worn) in enumerate(itertools.zip_longest(named, self._worn, fillvalue="")):
+            if name != worn:
+                lora = self.session.read_lora(lora_path(name)) if name else None
+                self.session.set_lora(slot, lora, values.number(f"lora.{slot + 1}.strength"))
+        self._worn = named
 
     def _hear(self, values: Snapshot) -> None:
         """Embed the prompt where it is another one."""
@@ -244,7 +256,8 @@ def render(
         frames = source_frames(source, seconds)
         # One frame is read before the model is loaded: an unusable input is told at once.
         frames = itertools.chain([next(frames)], frames)
-        with closing(open_session(values.text("engine.pipeline"), height, width)) as session:
+        wanted = Wanted.of(values)
+        with closing(open_session(wanted.pipeline, height, width, wanted.choice)) as session:
             stream = Stream(session, timeline)
             begin = time.perf_counter()
             digest = hashlib.sha256()

@@ -7,8 +7,10 @@ backwards.
     capture        one frame         the source                   Latest frames, Latest source_preview
     annotate       newest frame      Latest frames                Ring controls, Latest control_preview
     prompt         newest text       Latest wishes (a session)    Latest spoken (conditioning)
-    engine         one chunk         Ring controls, spoken,       Fifo chunks (2), Latest wishes
-                                     commands, snapshots
+    loras          named files       Latest wishes (a session)    Latest adapters
+    engine         one chunk         Ring controls, spoken,       Fifo chunks (2), both wishes
+                                     adapters, commands,
+                                     snapshots
     output         one frame         Fifo chunks, both previews   Latest program, recorder, virtual camera
     recorder       one picture       Fifo (1 s)                   a file
     camera switch  on or off         Latest                       virtual camera (its own thread and clock)
@@ -45,6 +47,7 @@ from engine.stages.camera_out import CameraDevice, CameraOut
 from engine.stages.capture import CaptureStage
 from engine.stages.compose import Canvas
 from engine.stages.generate import Chunk, GenerateStage, OpenSession
+from engine.stages.loras import Adapters, LoraStage
 from engine.stages.output import OutputStage, Trouble
 from engine.stages.prompt import PromptStage, Spoken
 from engine.stages.recording import OpenRecorder, Recording
@@ -70,7 +73,7 @@ class Status:
     `drops` counts input thrown away, by place; `repeats` output frames that showed the same generated
     picture again; `skipped` beats the output missed. `engine` is loading, running, stalled or failed;
     `device` is what it runs on. `rung` and `reason` say what the audience sees and why. `recording` is
-    the file being written.
+    the file being written. `loras`: what is wrong with each LoRA slot, empty where nothing is.
     """
 
     fps_generated: float
@@ -88,6 +91,7 @@ class Status:
     mode_reason: str
     ignored_words: tuple[str, ...]
     prompt_note: str
+    loras: tuple[str, ...]
     source: str
     source_ok: bool
     annotator_note: str
@@ -129,8 +133,10 @@ class Runtime:
 
         self._frames: Latest[Frame] = Latest()
         self._controls: Ring[ControlFrame] = Ring(_CONTROLS_KEPT)
-        self._wishes: Latest[Session] = Latest()
+        self._text_wishes: Latest[Session] = Latest()
+        self._lora_wishes: Latest[Session] = Latest()
         self._spoken: Latest[Spoken] = Latest()
+        self._adapters: Latest[Adapters] = Latest()
         self._chunks: Fifo[Chunk] = Fifo(_CHUNKS)
 
         reports = self._reports
@@ -138,9 +144,18 @@ class Runtime:
         self._annotate = AnnotateStage(
             store, make_annotator, self._frames, self._controls, self.control_preview, reports, clock
         )
-        self._prompt = PromptStage(store, self._wishes, self._spoken, reports)
+        self._prompt = PromptStage(store, self._text_wishes, self._spoken, reports)
+        self._loras = LoraStage(store, self._lora_wishes, self._adapters)
         self._generate = GenerateStage(
-            store, open_session, self._controls, self._wishes, self._spoken, self._chunks, reports, clock
+            store,
+            open_session,
+            self._controls,
+            (self._text_wishes, self._lora_wishes),
+            self._spoken,
+            self._adapters,
+            self._chunks,
+            reports,
+            clock,
         )
         self._recording = Recording(store, open_recorder, reports)
         self._camera_out = CameraOut(store, make_virtual_camera, reports)
@@ -164,6 +179,7 @@ class Runtime:
             Worker("capture", self._capture.tick, report, finish=self._capture.close),
             Worker("annotate", self._annotate.tick, report, finish=self._annotate.close),
             Worker("prompt", self._prompt.tick, report),
+            Worker("loras", self._loras.tick, report),
             Worker("warm-up", self._warm_up, report),
             Worker("engine", self._generate.tick, report, retry_s=0.0, finish=self._generate.close),
             Worker("recorder", self._recording.tick, report, finish=self._recording.finish),
@@ -183,7 +199,15 @@ class Runtime:
         for worker in self._workers:
             worker.signal_stop()
         self._stopping.set()
-        for channel in (self._frames, self._controls, self._wishes, self._spoken, self._chunks):
+        for channel in (
+            self._frames,
+            self._controls,
+            self._text_wishes,
+            self._lora_wishes,
+            self._spoken,
+            self._adapters,
+            self._chunks,
+        ):
             channel.close()
         self._capture.wake()
         self._generate.wake()
@@ -229,6 +253,7 @@ class Runtime:
             mode_reason=output.mode[1],
             ignored_words=self._prompt.ignored,
             prompt_note=self._prompt.note,
+            loras=self._loras.notes,
             source=source.text,
             source_ok=source.ok,
             annotator_note=self._annotate.note,
@@ -251,13 +276,19 @@ class Runtime:
         """A value was set, on any thread: wake whom it concerns."""
         if change.key.startswith("source."):
             self._capture.wake()
-        elif change.key in ("engine.pipeline", "engine.resolution"):
+        elif TABLE[change.key].effect == "reload":
             self._generate.wake()
         elif change.key == "prompt.text":
-            session = self._generate.session
-            if session is not None:
-                with contextlib.suppress(Closed):  # set while the runtime stops
-                    self._wishes.put(session)
+            self._ask(self._text_wishes)
+        elif change.key.startswith("lora.") and change.key.endswith(".file"):
+            self._ask(self._lora_wishes)
+
+    def _ask(self, wishes: Latest[Session]) -> None:
+        """Have something made for the session in use; a new session asks for itself."""
+        session = self._generate.session
+        if session is not None:
+            with contextlib.suppress(Closed):  # set while the runtime stops
+                wishes.put(session)
 
     def _warm_up(self) -> None:
         """Load what every annotator needs, once.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,16 +19,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.core.errors import EngineError
-from engine.model.cache import KVCache
+from engine.core.parameters import LORA_SLOTS
+from engine.model.blend import Method
 from engine.model.context import ContextEncoder
-from engine.model.pipelines import Pipeline, load_pipeline
+from engine.model.latent_space import LATENT_CHANNELS, SPATIAL_FACTOR, State
+from engine.model.load import Choice, Pipeline, load_pipeline
+from engine.model.lora import LoraSlots
+from engine.model.lora_file import Lora, read_lora
+from engine.model.noise import ChunkNoise, MotionController, mixed, strength_steps
+from engine.model.quantize import exact
 from engine.model.schedule import Step, clean_estimate, noised
-from engine.model.tae import FRAMES_PER_LATENT, LATENT_CHANNELS, SPATIAL_FACTOR, State
+from engine.model.speech import Speech
+from engine.model.stream import LatentStream
 from engine.model.text import Conditioning
 from engine.model.wan import CrossCache
 
 Pictures = NDArray[np.uint8]
 MOST_STEPS = 4
+ANCHOR_PICTURES = 9
+"""The picture before those of the last two latents: what Krea Realtime anchors its context in."""
 LONGEST_LIST = 8
 
 
@@ -60,7 +70,7 @@ class Settings:
     noise_scale: float = 1.0
     motion: float = 0.0
     transition: int = 0
-    blend: Literal["linear", "slerp"] = "linear"
+    blend: Method = "linear"
 
     @property
     def nominal(self) -> tuple[int, ...]:
@@ -100,9 +110,9 @@ class ChunkOutput:
     seconds: dict[str, float]
 
 
-def open_session(pipeline: str, height: int, width: int) -> Session:
+def open_session(pipeline: str, height: int, width: int, choice: Choice | None = None) -> Session:
     """Load a pipeline and start a stream of pictures of this size. Raises EngineError or WeightsError."""
-    return Session(load_pipeline(pipeline), height, width)
+    return Session(load_pipeline(pipeline, choice), height, width)
 
 
 class Session:
@@ -119,34 +129,66 @@ class Session:
         self.pipeline = pipeline
         self.height, self.width = height, width
         self.latent_size = (height // SPATIAL_FACTOR, width // SPATIAL_FACTOR)
-        self.frames_in = spec.latents_per_chunk * FRAMES_PER_LATENT
-        self._cache = KVCache(
-            layers=spec.arch.layers,
-            slots=spec.policy.window,
-            tokens_per_latent=spec.arch.tokens_per_latent(*self.latent_size),
-            heads=spec.arch.heads,
-            head_dim=spec.arch.head_dim,
+        self._stream = LatentStream(
+            pipeline.dit,
+            spec.policy,
+            latent_size=self.latent_size,
+            latents_per_chunk=spec.latents_per_chunk,
             device=pipeline.device,
             dtype=pipeline.dtype,
         )
-        self._contexts = ContextEncoder(pipeline.tae)
-        self._text: tuple[Conditioning, CrossCache] | None = None
-        self._chunks = 0
+        self._noise = ChunkNoise((LATENT_CHANNELS, *self.latent_size), pipeline.device, pipeline.dtype)
+        self._motion = MotionController()
+        self._contexts = ContextEncoder(pipeline.vae)
+        self._speech = Speech(pipeline.dit, pipeline.device, pipeline.dtype)
+        self._loras = LoraSlots(pipeline.dit)
         self.reset()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self.pipeline.device
+
+    @property
+    def frames_in(self) -> int:
+        """How many pictures the next chunk takes; the first chunk of a stream may differ."""
+        return self.pipeline.vae.frames_for(self._latents, self._first)
+
+    @property
+    def _first(self) -> bool:
+        return self._stream.start == 0
+
+    @property
+    def _latents(self) -> int:
+        return self.pipeline.spec.latents(self._first)
 
     def reset(self) -> None:
         """Start the stream anew: no past. The noise goes on, so a reset does not replay the same picture."""
-        self._start = 0
-        self._decoder: State | None = None
+        self._stream.reset()
         self._contexts.reset()
+        self._motion.reset()
+        self._decoder: State | None = None
+        self._video: State | None = None
+        self._decoded: Tensor | None = None  # the newest decoded pictures, for an anchor
 
     def close(self) -> None:
-        """Let go of what depends on the prompt; the networks go with the last reference."""
-        self._text = None
+        """Let go of prompt and LoRAs; the networks go with the last reference."""
+        self._speech.forget()
+        for slot in range(LORA_SLOTS):
+            self._loras.set(slot, None)
+        self._loras.apply()
 
     def conditioning(self, text: str) -> Conditioning:
         """Embed a prompt; safe to call from another thread than the one that steps."""
         return self.pipeline.text.encode(text)
+
+    def read_lora(self, path: Path) -> Lora:
+        """Read a LoRA file made for this model; safe to call from another thread. Raises WeightsError."""
+        return read_lora(path, self.pipeline.dit).to(self.device)
+
+    def set_lora(self, slot: int, lora: Lora | None, strength: float = 1.0) -> None:
+        """Put a LoRA into a slot (0 is the first) or empty it, between chunks; the stream goes on."""
+        self._loras.set(slot, lora, strength)
 
     @torch.inference_mode()
     def step(
@@ -163,68 +205,94 @@ class Session:
         Picture i of the stream shows what control picture i asked. Where the autoencoder trims the start of a
         stream, the first chunk is shorter (9 pictures instead of 12 with the public files).
         """
-        clock = _Clock()
-        spec, dit = self.pipeline.spec, self.pipeline.dit
-        plan = spec.policy.plan(self._start, spec.latents_per_chunk)
-        text = self._cross(conditioning)
-        context = self._context(chunk)
-        clock.mark("context")
-        generator = self._generator(settings.seed)
-        x = self._noise(generator)
-        schedule = self.pipeline.schedule.steps(settings.nominal, settings.warped)
-        for step, following in zip(schedule, [*schedule[1:], None], strict=True):
-            now = live()
-            output = dit(
-                x,
-                self._times(step),
-                text,
-                cache=self._cache,
-                plan=plan,
-                context=context,
-                context_scale=now.context_scale,
+        self._check(chunk)
+        stream = self._stream
+        self._loras.apply()
+        with exact(self.pipeline.dit):  # what the stream will look back at for long
+            told = self._speech.next(
+                conditioning, settings.transition, settings.blend, self._loras.text_changes
             )
+            if told.arrived:
+                stream.recache(told.text)
+        with exact(self.pipeline.dit) if self._first else nullcontext():
+            self._make(chunk, live, settings, told.text, emit)
+
+    def _make(
+        self,
+        chunk: ChunkInput,
+        live: Callable[[], Live],
+        settings: Settings,
+        text: CrossCache,
+        emit: Callable[[ChunkOutput], None],
+    ) -> None:
+        """The chunk itself, once it is known what is said."""
+        clock = _Clock()
+        spec, stream, latents = self.pipeline.spec, self._stream, self._latents
+        stream.begin(latents, text, self._anchor)
+        context = self._context(chunk)
+        self._noise.begin(settings.seed)
+        x, steps = self._start(chunk, settings)
+        clock.mark("context")
+        for step, following in zip(steps, [*steps[1:], None], strict=True):
+            now = live()
+            for slot, strength in enumerate(now.loras):
+                self._loras.strength(slot, strength)
+            output = stream.predict(x, step.t, context=context, context_scale=now.context_scale)
             x = clean_estimate(spec.prediction, x, output, step.sigma)
             if following is not None:
-                x = noised(x, self._noise(generator), following.sigma)
+                x = noised(x, self._noise.draw(latents), following.sigma)
         clock.mark("denoise")
-        frames, self._decoder = self.pipeline.tae.decode(x, self._decoder)
+        frames, self._decoder = self.pipeline.vae.decode(x, self._decoder)
         pictures = _to_pictures(frames)
         clock.mark("decode")
         emit(ChunkOutput(pictures, mode_of(chunk, now.context_scale), now.version, clock.seconds))
-        dit(x, self._times(Step(0.0, 0.0)), text, cache=self._cache, plan=plan)
-        self._start += spec.latents_per_chunk
-        self._chunks += 1
+        stream.finish(x)
+        self._keep(frames)
+
+    def _check(self, chunk: ChunkInput) -> None:
+        """Refuse pictures of another count or size than the next chunk takes."""
+        expected = (self.frames_in, self.height, self.width)
+        given = {"control": chunk.control, "mask": chunk.mask, "video": chunk.video}
+        for name, value in given.items():
+            if value is not None and value.shape[:3] != expected:
+                raise EngineError(
+                    f"The {name} of a chunk has shape {value.shape}, expected {expected}.",
+                    "Fit control, mask and video to the session's size.",
+                )
 
     def _context(self, chunk: ChunkInput) -> Tensor | None:
         if chunk.control is None:
             self._contexts.reset()
             return None
-        expected = (self.frames_in, self.height, self.width)
-        if chunk.control.shape != (*expected, 3) or (chunk.mask is not None and chunk.mask.shape != expected):
-            raise EngineError(
-                f"The control of a chunk has shape {chunk.control.shape}, expected {(*expected, 3)}"
-                f"{'' if chunk.mask is None else f', and its mask {chunk.mask.shape}'}.",
-                "Fit control and mask to the session's size.",
-            )
-        return self._contexts.encode(chunk.control, chunk.mask)
+        return self._contexts.encode(chunk.control, chunk.mask, first=self._first)
 
-    def _cross(self, conditioning: Conditioning) -> CrossCache:
-        """Text keys and values, made once per prompt."""
-        if self._text is None or self._text[0] is not conditioning:
-            rows = conditioning.embeddings.to(self.pipeline.device, self.pipeline.dtype)
-            self._text = conditioning, self.pipeline.dit.cross_cache(rows)
-        return self._text[1]
+    def _start(self, chunk: ChunkInput, settings: Settings) -> tuple[Tensor, tuple[Step, ...]]:
+        """What denoising starts from, and its steps: noise alone, or noise over the camera's picture."""
+        schedule = self.pipeline.schedule
+        steps = schedule.steps(settings.nominal, settings.warped and self.pipeline.spec.warped)
+        noise = self._noise.draw(self._latents)
+        if settings.noise_scale >= 1 or chunk.video is None:
+            self._video = None
+            self._motion.reset()
+            return noise, steps
+        scale = self._motion.strength(chunk.video, settings.noise_scale, settings.motion)
+        steps = strength_steps(schedule, steps, scale)
+        video = _to_tensor(chunk.video, noise)
+        if self._video is None and not self._first:
+            self._video = self.pipeline.vae.resume(video[:, 0])
+        latents, self._video = self.pipeline.vae.encode(video, self._video)
+        return mixed(latents, noise, steps[0].sigma), steps
 
-    def _generator(self, seed: int) -> torch.Generator:
-        """Noise of its own for every chunk of the session, drawn on the CPU so that devices agree."""
-        return torch.Generator().manual_seed(seed * 1_000_003 + self._chunks)
+    def _keep(self, frames: Tensor) -> None:
+        """Remember the newest decoded pictures `[1, N, 3, H, W]`, as far back as an anchor may lie."""
+        newest = frames if self._decoded is None else torch.cat([self._decoded, frames], dim=1)
+        self._decoded = newest[:, -ANCHOR_PICTURES:]
 
-    def _noise(self, generator: torch.Generator) -> Tensor:
-        shape = (1, self.pipeline.spec.latents_per_chunk, LATENT_CHANNELS, *self.latent_size)
-        return torch.randn(shape, generator=generator).to(self.pipeline.device, self.pipeline.dtype)
-
-    def _times(self, step: Step) -> Tensor:
-        return torch.full((1, self.pipeline.spec.latents_per_chunk), step.t, device=self.pipeline.device)
+    def _anchor(self) -> Tensor:
+        """The latent `[1, 1, 16, h, w]` of the oldest remembered picture, encoded alone."""
+        if self._decoded is None:
+            raise EngineError("An anchor was asked for before anything was decoded.", "Report this.")
+        return self.pipeline.vae.encode(self._decoded[:, :1])[0]
 
 
 class _Clock:
@@ -276,6 +344,12 @@ def mode_of(chunk: ChunkInput, scale: float) -> Mode:
         kept = 100 * float((chunk.mask <= 127).mean())
         return Mode("INPAINT", f"{chunk.annotator} {scale:.2f}, {kept:.0f} % kept")
     return Mode("V2V", f"{chunk.annotator} {scale:.2f}")
+
+
+def _to_tensor(pictures: Pictures, like: Tensor) -> Tensor:
+    """u8 `[F, H, W, 3]` to `[1, F, 3, H, W]` in [-1, 1], on the device and in the dtype of `like`."""
+    video = torch.from_numpy(pictures).to(like.device, like.dtype).permute(0, 3, 1, 2)[None]
+    return video / 127.5 - 1
 
 
 def _to_pictures(frames: Tensor) -> Pictures:

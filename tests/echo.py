@@ -26,7 +26,7 @@ class EchoSession:
 
     first_lacks = 3
 
-    def __init__(self, pipeline: str, height: int, width: int) -> None:
+    def __init__(self, pipeline: str, height: int, width: int, choice: object = None) -> None:
         self.pipeline, self.height, self.width = pipeline, height, width
         self.frames_in = FRAMES_IN
         self.chunks: list[ChunkInput] = []

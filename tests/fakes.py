@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.core.errors import EngineError, OutputError, SourceError
+from engine.core.errors import EngineError, OutputError, SourceError, WeightsError
 from engine.core.types import Image
 from engine.session import ChunkInput, ChunkOutput, Live, Mode, Settings
 from engine.video.annotators import Annotation
@@ -141,7 +141,7 @@ class FakeSession:
     """
 
     frames_in = 12
-    pipeline = SimpleNamespace(device="cpu")
+    device = "cpu"
 
     def __init__(self, height: int, width: int, chunk_s: float, faults: list[Exception]) -> None:
         self.height, self.width = height, width
@@ -151,6 +151,7 @@ class FakeSession:
         self.lives: list[Live] = []
         self.resets = 0
         self.closed = threading.Event()
+        self.worn: dict[int, str | None] = {}
         self._waiting: list[Image] = []
         self._first = True
 
@@ -185,6 +186,14 @@ class FakeSession:
         frames, self._waiting = np.stack(self._waiting[:count]), self._waiting[count:]
         emit(ChunkOutput(frames, Mode(f"V2V {chunk.annotator}", "fake"), heard.version, {}))
 
+    def read_lora(self, path: Path) -> Any:
+        if "bad" in path.name:
+            raise WeightsError(f"{path.name} is no LoRA.", "Choose another file.")
+        return SimpleNamespace(name=path.name, unknown=("odd",) if "odd" in path.name else ())
+
+    def set_lora(self, slot: int, lora: Any, strength: float = 1.0) -> None:
+        self.worn[slot] = lora.name if lora is not None else None
+
     def reset(self) -> None:
         self.resets += 1
         self._waiting, self._first = [], True
@@ -205,7 +214,7 @@ class FakeEngine:
         self.gate = threading.Event()  # opening waits for it
         self.gate.set()
 
-    def open(self, pipeline: str, height: int, width: int) -> Any:
+    def open(self, pipeline: str, height: int, width: int, choice: object = None) -> Any:
         self.opened.append((pipeline, height, width))
         self.gate.wait(30)
         if self.refusals:

@@ -240,8 +240,8 @@ def test_an_interrupted_render_leaves_nothing_and_keeps_the_old_file(
     sessions: list[EchoSession] = []
 
     class Failing(EchoSession):
-        def __init__(self, pipeline: str, height: int, width: int) -> None:
-            super().__init__(pipeline, height, width)
+        def __init__(self, *size: Any) -> None:
+            super().__init__(*size)
             sessions.append(self)
 
         def step(self, *args: object, **named: object) -> None:

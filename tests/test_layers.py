@@ -140,6 +140,7 @@ def test_the_layers_hold() -> None:
         ("pyvirtualcam", {"engine/video/virtual_camera.py"}),
         ("mediapipe", {"engine/video/people.py"}),
         ("sounddevice", {"controllers/audio.py"}),
+        ("huggingface_hub", {"engine/model/download.py"}),
     ],
 )
 def test_a_library_with_conditions_is_imported_in_one_file(library: str, homes: set[str]) -> None:

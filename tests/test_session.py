@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 # Before engine.pocket, whose OpenCV would point two variables of Qt at itself.
 import engine.video.opencv  # noqa: F401
-from engine.core.errors import EngineError
-from engine.model.pipelines import PIPELINES, Pipeline
+from engine.core.errors import EngineError, WeightsError
+from engine.model.load import Pipeline
+from engine.model.pipelines import PIPELINES
 from engine.model.schedule import Schedule
 from engine.model.tae import TAE
 from engine.model.text import VocabularyEncoder
@@ -77,8 +81,8 @@ def test_every_chunk_shows_twelve_pictures_but_a_trimmed_stream_starts_with_nine
     pipeline: Pipeline, trim: int, shown: tuple[int, ...]
 ) -> None:
     tae = TAE(replace(pipeline.spec.tae, trim=trim)).requires_grad_(False)
-    tae.load_state_dict(pipeline.tae.state_dict())
-    session = Session(replace(pipeline, tae=tae), SIZE, SIZE)
+    tae.load_state_dict(pipeline.vae.state_dict())
+    session = Session(replace(pipeline, vae=tae), SIZE, SIZE)
     made = run(session, [control()] * 3)
     assert [output.frames.shape for output in made] == [(n, SIZE, SIZE, 3) for n in shown]
     assert all(output.frames.dtype == np.uint8 and output.version == 7 for output in made)
@@ -161,7 +165,7 @@ def test_a_reset_starts_anew_without_replaying_the_noise(pipeline: Pipeline) -> 
 
 def test_a_long_stream_has_no_end(pipeline: Pipeline) -> None:
     session = Session(pipeline, SIZE, SIZE)
-    session._start = 3 * 100_000  # days of latents later: positions are relative to the window
+    session._stream.start = 3 * 100_000  # days of latents later: positions are relative to the window
     (made,) = run(session, [control()])
     assert made.frames.std() > 0
 
@@ -219,3 +223,57 @@ def test_a_step_list_by_hand_and_literal_timesteps(pipeline: Pipeline) -> None:
     assert np.array_equal(made(Settings(steps=4, step_list=(1000, 500))), even)
     assert not np.array_equal(made(Settings(step_list=(1000, 700, 300))), even)
     assert not np.array_equal(made(Settings(steps=2, warped=False)), even)
+
+
+@pytest.fixture
+def lora(pipeline: Pipeline, tmp_path: Path) -> Path:
+    """A LoRA file for the main blocks' query and value projections."""
+    draw = torch.Generator().manual_seed(1)
+    dim, tensors = pipeline.spec.arch.dim, {}
+    for block in range(pipeline.spec.arch.layers):
+        for name in ("self_attn.q", "self_attn.v", "cross_attn.k"):
+            base = f"diffusion_model.blocks.{block}.{name}"
+            tensors[f"{base}.lora_A.weight"] = torch.randn(4, dim, generator=draw) / dim**0.5
+            tensors[f"{base}.lora_B.weight"] = torch.randn(dim, 4, generator=draw)
+    save_file(tensors, tmp_path / "ink.safetensors")
+    return tmp_path / "ink.safetensors"
+
+
+def test_a_lora_is_played_from_nothing_to_full_without_a_cut(pipeline: Pipeline, lora: Path) -> None:
+    plain = run(Session(pipeline, SIZE, SIZE), [control()] * 4)
+    session = Session(pipeline, SIZE, SIZE)
+    made = run(session, [control()])
+    session.set_lora(0, session.read_lora(lora), 0.0)
+    starts = []
+    for strength in (0.0, 0.5, 1.0):
+        starts.append(session._stream.start)
+        made += run(session, [control()], partial(Live, 1.0, 7, (strength,)))
+    assert starts == [3, 6, 9], "the stream goes on"
+    assert np.array_equal(made[0].frames, plain[0].frames)
+    assert np.array_equal(made[1].frames, plain[1].frames), "at strength 0 a LoRA is not there"
+    change = [np.abs(a.frames.astype(int) - b.frames).mean() for a, b in zip(made, plain, strict=True)]
+    assert 0 < change[2] < change[3]
+    session.close()
+    again = run(Session(pipeline, SIZE, SIZE), [control()] * 4)
+    assert np.array_equal(pictures(again), pictures(plain)), "nothing of it stays in the model"
+
+
+def test_a_loras_strength_is_heard_inside_the_chunk(pipeline: Pipeline, lora: Path) -> None:
+    def made(strengths: list[float]) -> Pictures:
+        session = Session(pipeline, SIZE, SIZE)
+        session.set_lora(1, session.read_lora(lora), 0.0)
+        coming = iter(strengths)
+        outputs = run(session, [control()], lambda: Live(1.0, 7, (0.0, next(coming))), steps=2)
+        session.close()
+        return pictures(outputs)
+
+    silent, late, full = made([0.0, 0.0]), made([0.0, 1.0]), made([1.0, 1.0])
+    assert not np.array_equal(silent, late) and not np.array_equal(late, full)
+
+
+def test_a_lora_of_another_model_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
+    name = "diffusion_model.blocks.0.self_attn.q.lora_"
+    path = tmp_path / "large.safetensors"
+    save_file({f"{name}A.weight": torch.zeros(4, 1536), f"{name}B.weight": torch.zeros(1536, 4)}, path)
+    with pytest.raises(WeightsError, match=r"large\.safetensors"):
+        Session(pipeline, SIZE, SIZE).read_lora(path)

@@ -286,7 +286,7 @@ TABLE: Mapping[str, Parameter] = _by_key(
         Parameter(
             key="engine.pipeline", kind="choice", default="pocket",
             choices=("pocket", "longlive", "streamdiffusionv2", "memflow", "reward_forcing", "krea",
-                     "self_forcing"),
+                     "self_forcing", "self_forcing_framewise"),
             group="engine", label="Model", stage="engine", effect="reload",
             help="Which model generates. The picture is held while it loads.",
         ),
@@ -294,6 +294,11 @@ TABLE: Mapping[str, Parameter] = _by_key(
             key="engine.vae", kind="choice", default="tae", choices=("tae", "lighttae", "wan", "lightvae"),
             group="engine", label="Autoencoder", stage="engine", effect="reload",
             help="Turns latents into pictures: tae is fastest, wan is best. Pocket always uses its own.",
+        ),
+        Parameter(
+            key="engine.text_encoder", kind="choice", default="gpu", choices=("gpu", "cpu", "unload"),
+            group="engine", label="Text encoder", stage="engine", effect="reload",
+            help="Where it is between prompts: on the GPU, in main memory, or loaded for each new prompt.",
         ),
         Parameter(
             key="engine.fp8", kind="bool", default=False,

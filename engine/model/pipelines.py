@@ -1,65 +1,87 @@
-"""Pipelines as rows: an arch, its files, its rhythm. Loading a row gives networks ready for a session.
+"""Pipelines as rows: an arch, a cache policy, a rhythm, and where its files are named.
 
-A new pipeline is one more row; no code asks for a pipeline's name.
+A new pipeline is one more row; no code asks for a pipeline's name. `load` turns a row into networks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from engine.core.errors import EngineError
-from engine.core.paths import assets_dir
-from engine.model.policies import SinkWindow
-from engine.model.schedule import Prediction, Schedule
-from engine.model.spec import POCKET, Arch
-from engine.model.tae import POCKET_TAE, TAE, TAEArch
-from engine.model.text import VocabularyEncoder
-from engine.model.wan import CausalWan
-from engine.model.weights import load_strict, on_meta
+from engine.model.policies import ContextRecompute, EmaSink, MemoryBank, Policy, SinkWindow
+from engine.model.schedule import Prediction
+from engine.model.spec import POCKET, WAN_1_3B, WAN_14B, Arch
+from engine.model.tae import POCKET_TAE, TAEArch
 
 
 @dataclass(frozen=True)
 class PipelineSpec:
-    """One pipeline: sizes, files (a folder of assets), cache policy, schedule shift, latents per chunk.
+    """One pipeline: what distinguishes it from the others.
 
-    Height and width of its pictures are multiples of `size_multiple` pixels. `prediction` is what the
-    transformer was trained to give: flow in all public checkpoints.
+    `policy`: which of the past it sees. `shift`: of its noise schedule. `latents_per_chunk`, and in a
+    stream's first chunk `first_latents` (None: the same). `warped`: it was trained with warped timesteps.
+    `prediction`: what the transformer gives, flow in all public checkpoints. `files`: its name in the model
+    registry, None for one whose weights are bundled in the assets folder `bundled`; `tae` are the sizes of
+    a bundled autoencoder. Height and width of its pictures are multiples of `size_multiple` pixels.
     """
 
     name: str
     label: str
     arch: Arch
-    tae: TAEArch
-    folder: str
-    policy: SinkWindow
+    policy: Policy
     shift: float
     latents_per_chunk: int
+    first_latents: int | None = None
+    warped: bool = True
     prediction: Prediction = "flow"
     size_multiple: int = 16
+    files: str | None = None
+    bundled: str = ""
+    tae: TAEArch = POCKET_TAE
+
+    def latents(self, first: bool) -> int:
+        """Latents of a chunk; `first`: of the first one of a stream."""
+        return self.first_latents if first and self.first_latents is not None else self.latents_per_chunk
 
 
-PIPELINES: dict[str, PipelineSpec] = {
-    "pocket": PipelineSpec(
-        name="pocket", label="Pocket (embedded, small)", arch=POCKET, tae=POCKET_TAE, folder="pocket",
-        policy=SinkWindow(window=6, sink=0, relative=True), shift=5.0,
-        latents_per_chunk=3, prediction="clean",
+def _rows(*rows: PipelineSpec) -> dict[str, PipelineSpec]:
+    return {row.name: row for row in rows}
+
+
+PIPELINES: dict[str, PipelineSpec] = _rows(
+    PipelineSpec(
+        name="pocket", label="Pocket (embedded, small)", arch=POCKET, bundled="pocket",
+        policy=SinkWindow(window=6, sink=0), shift=5.0, latents_per_chunk=3, prediction="clean",
     ),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """A loaded pipeline: its row and its networks, on one device in one precision."""
-
-    spec: PipelineSpec
-    dit: CausalWan
-    tae: TAE
-    text: VocabularyEncoder
-    schedule: Schedule
-    device: torch.device
-    dtype: torch.dtype
+    PipelineSpec(
+        name="longlive", label="LongLive 1.3B", arch=WAN_1_3B, files="longlive",
+        policy=SinkWindow(window=12, sink=3, recaches=True), shift=5.0, latents_per_chunk=3,
+    ),
+    PipelineSpec(
+        name="streamdiffusionv2", label="StreamDiffusionV2 1.3B", arch=WAN_1_3B, files="streamdiffusionv2",
+        policy=SinkWindow(window=6, sink=3), shift=8.0, latents_per_chunk=1, first_latents=2, warped=False,
+    ),
+    PipelineSpec(
+        name="memflow", label="MemFlow 1.3B", arch=WAN_1_3B, files="memflow",
+        policy=MemoryBank(window=12, sink=3), shift=5.0, latents_per_chunk=3,
+    ),
+    PipelineSpec(
+        name="reward_forcing", label="Reward Forcing 1.3B", arch=WAN_1_3B, files="reward_forcing",
+        policy=EmaSink(window=9, sink=3), shift=5.0, latents_per_chunk=3,
+    ),
+    PipelineSpec(
+        name="krea", label="Krea Realtime 14B", arch=WAN_14B, files="krea",
+        policy=ContextRecompute(window=6, bias=0.3), shift=5.0, latents_per_chunk=3,
+    ),
+    PipelineSpec(
+        name="self_forcing", label="Self-Forcing 1.3B", arch=WAN_1_3B, files="self_forcing",
+        policy=SinkWindow(window=21, sink=0), shift=5.0, latents_per_chunk=3,
+    ),
+    PipelineSpec(
+        name="self_forcing_framewise", label="Self-Forcing 1.3B, frame by frame", arch=WAN_1_3B,
+        files="self_forcing", policy=SinkWindow(window=21, sink=0), shift=5.0, latents_per_chunk=1,
+    ),
+)  # fmt: skip
 
 
 def pipeline_spec(name: str) -> PipelineSpec:
@@ -67,27 +89,3 @@ def pipeline_spec(name: str) -> PipelineSpec:
     if name not in PIPELINES:
         raise EngineError(f"There is no pipeline {name!r}.", f"Choose one of: {', '.join(PIPELINES)}.")
     return PIPELINES[name]
-
-
-def best_device() -> tuple[torch.device, torch.dtype]:
-    """The fastest device of this machine and the precision to use on it."""
-    if torch.cuda.is_available():
-        return torch.device("cuda"), torch.bfloat16
-    if torch.backends.mps.is_available():
-        return torch.device("mps"), torch.float32
-    return torch.device("cpu"), torch.float32
-
-
-def load_pipeline(name: str) -> Pipeline:
-    """Load a pipeline's weights, strictly. Raises EngineError (unknown name) or WeightsError (bad files)."""
-    spec = pipeline_spec(name)
-    device, dtype = best_device()
-    folder = assets_dir() / spec.folder
-    text = VocabularyEncoder.load(folder / "text.safetensors", spec.arch.text_dim, spec.arch.text_len)
-    dit = on_meta(lambda: CausalWan(spec.arch))
-    load_strict(dit, folder / "dit.safetensors", device=device, dtype=dtype)
-    tae = on_meta(lambda: TAE(spec.tae))
-    load_strict(tae, folder / "tae.safetensors", device=device, dtype=dtype)
-    for network in (dit, tae):
-        network.requires_grad_(False).eval()
-    return Pipeline(spec, dit, tae, text, Schedule(spec.shift), device, dtype)

@@ -4,25 +4,33 @@ A recording's kind is the beginning of its file name; sizes, calls and inputs co
 recordings never seen before run as well. What the product does not do yet is said to be so, never passed.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
 from engine.core.errors import CuelightError
-from engine.parity.codec import replay_context, replay_folding, replay_tae
-from engine.parity.dit import replay_stream, replay_unit, replay_upstream
+from engine.parity.codec import replay_tae, replay_wan_vae
+from engine.parity.contexts import replay_context, replay_folding, replay_upstream_context
+from engine.parity.dit import replay_unit, replay_upstream
+from engine.parity.documents import JsonGolden
+from engine.parity.end_to_end import replay_camera, replay_controlled
 from engine.parity.golden import LIMIT, Golden, NotYet
+from engine.parity.lora import replay_builtin, replay_file, replay_lora, replay_names
+from engine.parity.noise import replay_preprocess, replay_v2v
 from engine.parity.pieces import replay_fill, replay_norms, replay_rope, replay_sampler, replay_timestep
+from engine.parity.streams import replay_bank, replay_context_recompute, replay_ema, replay_window
+from engine.parity.text import replay_blend, replay_cleaning, replay_t5
 
 NONSENSE = (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AttributeError, OSError)
 """What a recording with nonsense in it makes a replay raise; it must not hide the rows of the others."""
 
+Recording = TypeVar("Recording", Golden, JsonGolden)
 Verdict = Literal["pass", "FAIL", "not yet"]
 Replay = Callable[[Golden], None]
+JsonReplay = Callable[[JsonGolden], None]
 
 KINDS: dict[str, Replay | None] = {
     "fill_selfcheck": replay_fill,
@@ -31,32 +39,39 @@ KINDS: dict[str, Replay | None] = {
     "norms_unpatchify": replay_norms,
     "sampler": replay_sampler,
     "dit_unit": replay_unit,
-    "dit_stream": replay_stream,
+    "dit_stream": replay_window,
     "vace_unit": replay_unit,
-    "vace_stream": replay_stream,
+    "vace_stream": replay_window,
     "upstream_vace_dit": replay_upstream,
     "tae_stream": replay_tae,
     "vaceenc_mask_folding": replay_folding,
-    "vaceenc_tae_depth": replay_context,
-    "vaceenc_tae_inpaint": replay_context,
-    "sampler_v2v": None,
-    "vaceenc": None,
-    "upstream_vace_enc": None,
-    "e2e": None,
-    "krea": None,
-    "lighttae": None,
-    "lora": None,
-    "memflow": None,
-    "preprocess": None,
-    "prompt_blend": None,
-    "recache": None,
-    "reward_forcing": None,
-    "sdv2": None,
-    "t5": None,
-    "text_cleaning": None,
-    "wanvae": None,
+    "sampler_v2v": replay_v2v,
+    "vaceenc": replay_context,
+    "upstream_vace_enc": replay_upstream_context,
+    "e2e_vace": replay_controlled,
+    "e2e_v2v": replay_camera,
+    "krea": replay_context_recompute,
+    "lighttae": replay_tae,
+    "lora": replay_lora,
+    "lora_file": replay_file,
+    "lora_longlive": replay_builtin,
+    "lora_longlive_file": replay_file,
+    "memflow": replay_bank,
+    "preprocess": replay_preprocess,
+    "prompt_blend": replay_blend,
+    "recache": replay_window,
+    "reward_forcing": replay_ema,
+    "sdv2": replay_window,
+    "t5": replay_t5,
+    "wanvae": replay_wan_vae,
 }
 """Kind (longest matching beginning of a file name) -> its replay, None for what a later issue brings."""
+
+JSON_KINDS: dict[str, JsonReplay | None] = {
+    "lora_key_normalization": replay_names,
+    "text_cleaning": replay_cleaning,
+}
+"""The same for documents (.json)."""
 
 
 @dataclass(frozen=True)
@@ -79,23 +94,22 @@ def run_parity(folder: Path) -> list[ParityRow]:
 
 def kind_of(path: Path) -> str:
     """The kind of a recording, or "" when the file is none."""
-    if path.suffix not in (".safetensors", ".json"):
-        return ""
-    return max((kind for kind in KINDS if path.name.startswith(kind)), key=len, default="")
+    tables = {".safetensors": tuple(KINDS), ".json": tuple(JSON_KINDS)}
+    kinds = tables.get(path.suffix, ())
+    return max((kind for kind in kinds if path.name.startswith(kind)), key=len, default="")
 
 
 def _run(path: Path, kind: str) -> ParityRow:
-    replay = KINDS[kind]
-    golden = None
+    golden: Golden | JsonGolden | None = None
     try:
         if path.suffix == ".json":
-            json.loads(path.read_text(encoding="utf-8"))
+            golden = JsonGolden(path)
+            replayed = _replay(golden, JSON_KINDS[kind])
+        else:
+            golden = Golden(path)
+            replayed = _replay(golden, KINDS[kind])
+        if not replayed:
             return ParityRow(path.name, kind, None, "not yet")
-        golden = Golden(path)
-        if replay is None:
-            return ParityRow(path.name, kind, None, "not yet")
-        replay(golden)
-        golden.finish()
     except NotYet as reason:
         return ParityRow(path.name, kind, None, "not yet", reason.what)
     except CuelightError as error:
@@ -103,6 +117,15 @@ def _run(path: Path, kind: str) -> ParityRow:
     except NONSENSE as error:
         return ParityRow(path.name, kind, None, "FAIL", f"{type(error).__name__}: {error}")
     return ParityRow(path.name, kind, golden.error, "pass" if golden.error <= LIMIT else "FAIL")
+
+
+def _replay(golden: Recording, replay: Callable[[Recording], None] | None) -> bool:
+    """Replay a recording and see that nothing in it was left out; False where there is no replay yet."""
+    if replay is None:
+        return False
+    replay(golden)
+    golden.finish()
+    return True
 
 
 def main(folder: Path) -> int:

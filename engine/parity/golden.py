@@ -87,6 +87,13 @@ class Golden:
         if key in self:
             self.compare(key, ours)
 
+    def agree(self, what: str, recorded: float, ours: float) -> None:
+        """A number of the recorded configuration that is compared as an output."""
+        difference = abs(recorded - ours)
+        if not difference <= 1:
+            raise Mismatch(f"{what} is recorded as {recorded}, ours is {ours}")
+        self.error = max(self.error, difference)
+
     def expect(self, what: str, recorded: object, ours: object) -> None:
         """A number of the recorded configuration that we also derive."""
         if recorded != ours:

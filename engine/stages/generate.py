@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
@@ -17,8 +17,12 @@ from engine.core.errors import CuelightError, EngineError
 from engine.core.parameters import LORA_SLOTS
 from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Image
+from engine.model.load import Choice
+from engine.model.umt5_encoder import Placement
+from engine.model.vae import VAEKind
 from engine.session import ChunkInput, ChunkOutput, Live, Mode, Session, Settings, parse_step_list
 from engine.stages.annotate import engine_size
+from engine.stages.loras import Adapters
 from engine.stages.prompt import Spoken
 from engine.stages.reports import Reports, describe
 
@@ -33,7 +37,35 @@ _WAIT_S = 0.25  # without new frames, how often commands and reloads are looked 
 class OpenSession(Protocol):
     """Builds a session of a pipeline for pictures of a size. Raises WeightsError or EngineError."""
 
-    def __call__(self, pipeline: str, height: int, width: int) -> Session: ...  # noqa: D102
+    def __call__(  # noqa: D102
+        self, pipeline: str, height: int, width: int, choice: Choice | None = ...
+    ) -> Session: ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a session is opened with; another one means a reload."""
+
+    pipeline: str
+    height: int
+    width: int
+    choice: Choice
+
+    @staticmethod
+    def of(snapshot: Snapshot) -> "Wanted":
+        """What the values ask for."""
+        return Wanted(snapshot.text("engine.pipeline"), *engine_size(snapshot), chosen(snapshot))
+
+
+def chosen(snapshot: Snapshot) -> Choice:
+    """How the model is to be loaded."""
+    vaes: dict[str, VAEKind] = {name: name for name in get_args(VAEKind)}
+    places: dict[str, Placement] = {name: name for name in get_args(Placement)}
+    return Choice(
+        vaes[snapshot.text("engine.vae")],
+        snapshot.flag("engine.fp8"),
+        places[snapshot.text("engine.text_encoder")],
+    )
 
 
 @dataclass(frozen=True)
@@ -68,8 +100,9 @@ class GenerateStage:
         store: Store,
         open_session: OpenSession,
         controls: Ring[ControlFrame],
-        wishes: Latest[Session],
+        wishes: Sequence[Latest[Session]],
         spoken: Latest[Spoken],
+        adapters: Latest[Adapters],
         chunks: Fifo[Chunk],
         reports: Reports,
         clock: Callable[[], float],
@@ -82,12 +115,14 @@ class GenerateStage:
         self._controls = controls
         self._wishes = wishes
         self._spoken = spoken
+        self._adapters = adapters
+        self._worn: Adapters | None = None
         self._chunks = chunks
         self._reports = reports
         self._clock = clock
         self._changed = threading.Event()
         self._session: Session | None = None
-        self._loaded = ("", (0, 0))  # what `_session` was opened with
+        self._loaded: Wanted | None = None  # what `_session` was opened with
         self._failures = 0
         self._retry_at = 0.0
         self._taken_until: float | None = None
@@ -123,9 +158,9 @@ class GenerateStage:
         if self._wait_until(self._retry_at):
             return
         snapshot = self._store.snapshot()
-        wanted = (snapshot.text("engine.pipeline"), engine_size(snapshot))
+        wanted = Wanted.of(snapshot)
         if self._session is None or wanted != self._loaded:
-            self._load(*wanted)
+            self._load(wanted)
             return
         self._obey(self._session)
         spoken = self._hear(self._session)
@@ -133,18 +168,19 @@ class GenerateStage:
             return
         frames = self._take(self._session, snapshot)
         if frames:
+            self._wear(self._session, snapshot)
             self._make(self._session, spoken, frames, snapshot)
 
-    def _load(self, pipeline: str, size: tuple[int, int]) -> None:
-        height, width = size
-        self.state = EngineState("loading", f"loading model {pipeline} {height}x{width}")
+    def _load(self, wanted: Wanted) -> None:
+        self.state = EngineState("loading", f"loading model {wanted.pipeline} {wanted.height}x{wanted.width}")
         self.close()  # first, so that there is room for the new one
-        self._session = self._open_session(pipeline, height, width)
-        self._loaded = (pipeline, size)
-        self.device = str(self._session.pipeline.device)
+        session = self._open_session(wanted.pipeline, wanted.height, wanted.width, wanted.choice)
+        self._session, self._loaded = session, wanted
+        self.device = str(session.device)
         self._taken_until = None
         self._unshown = []
-        self._wishes.put(self._session)
+        for wishes in self._wishes:
+            wishes.put(session)
         self.state = EngineState("running", "")
 
     def _obey(self, session: Session) -> None:
@@ -160,6 +196,18 @@ class GenerateStage:
             self._spoken.get(_WAIT_S)
             spoken = self._spoken.peek()
         return spoken if spoken is not None and spoken.session is session else None
+
+    def _wear(self, session: Session, snapshot: Snapshot) -> None:
+        """Put the LoRAs that were read for this session into their slots."""
+        wanted = self._adapters.peek()
+        if wanted is None or wanted is self._worn or wanted.session is not session:
+            return
+        known = self._worn is not None and self._worn.session is session
+        worn = self._worn.loras if known and self._worn is not None else (None,) * len(wanted.loras)
+        for slot, (lora, old) in enumerate(zip(wanted.loras, worn, strict=True)):
+            if lora is not old:
+                session.set_lora(slot, lora, snapshot.number(f"lora.{slot + 1}.strength"))
+        self._worn = wanted
 
     def _take(self, session: Session, snapshot: Snapshot) -> list[ControlFrame]:
         """Control frames spread over the time since the last take; [] when nothing new came."""

@@ -1,5 +1,6 @@
 """From camera frames to chunks: annotate, prompt and engine ticked by hand."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from engine.core.types import ControlFrame, Frame, Image
 from engine.session import Settings
 from engine.stages.annotate import AnnotateStage, engine_size
 from engine.stages.generate import Chunk, GenerateStage, chunk_input
+from engine.stages.loras import LoraStage, lora_path
 from engine.stages.prompt import PromptStage
 from engine.stages.reports import Reports
 from tests.fakes import HEIGHT, WIDTH, FakeAnnotators, FakeClock, FakeEngine, flat
@@ -30,7 +32,10 @@ class Line:
         self.controls: Ring[ControlFrame] = Ring(128)
         self.preview: Latest[ControlFrame] = Latest()
         self.wishes: Latest[Any] = Latest()
+        self.lora_wishes: Latest[Any] = Latest()
         self.spoken: Any = Latest()
+        self.adapters: Latest[Any] = Latest()
+        self.loras = LoraStage(self.store, self.lora_wishes, self.adapters)
         self.chunks: Fifo[Chunk] = Fifo(2)
         self.annotate = AnnotateStage(
             self.store,
@@ -43,8 +48,8 @@ class Line:
         )
         self.prompt = PromptStage(self.store, self.wishes, self.spoken, self.reports)
         self.generate = GenerateStage(
-            self.store, self.engine.open, self.controls, self.wishes, self.spoken, self.chunks, self.reports,
-            self.clock,
+            self.store, self.engine.open, self.controls, (self.wishes, self.lora_wishes), self.spoken,
+            self.adapters, self.chunks, self.reports, self.clock,
         )  # fmt: skip
 
         def wait_until(instant: float) -> bool:
@@ -121,6 +126,47 @@ def test_a_step_list_that_says_nothing_is_reported_and_the_show_goes_on(line: Li
     line.film(1.0)
     line.chunk()
     assert line.engine.sessions[0].steps[-1][2].step_list == (1000, 600)
+
+
+def test_loras_are_put_on_at_a_chunk_boundary_and_taken_off(line: Line) -> None:
+    session = line.engine.sessions[0]
+    line.loras.tick()  # asked for by the loading
+    line.film(0.6)
+    line.chunk()
+    assert session.worn == {}
+    line.store.set("lora.1.file", "ink.safetensors", "test")
+    line.store.set("lora.3.file", "/elsewhere/odd.safetensors", "test")
+    line.lora_wishes.put(session)
+    line.loras.tick()
+    assert session.worn == {}, "nothing is put on inside a chunk"
+    line.film(0.6)
+    line.chunk()
+    assert session.worn == {0: "ink.safetensors", 2: "odd.safetensors"}
+    assert line.loras.notes[0] == "" and "1 keys of it name nothing" in line.loras.notes[2]
+    line.store.set("lora.1.file", "bad.safetensors", "test")
+    line.store.set("lora.3.file", "", "test")
+    line.lora_wishes.put(session)
+    line.loras.tick()
+    line.film(0.6)
+    line.chunk()
+    assert session.worn == {0: None, 2: None}
+    assert line.loras.notes == ("bad.safetensors is no LoRA.  Fix: Choose another file.", "", "", "")
+    assert session.resets == 0
+
+
+def test_a_lora_is_named_by_its_path_or_by_its_name_in_the_models_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CUELIGHT_MODELS", str(tmp_path))
+    assert lora_path("ink.safetensors") == tmp_path / "loras" / "ink.safetensors"
+    assert lora_path(str(tmp_path / "x.pt")) == tmp_path / "x.pt"
+
+
+def test_another_autoencoder_or_precision_is_a_reload(line: Line) -> None:
+    for key, value in (("engine.vae", "wan"), ("engine.fp8", True)):
+        line.store.set(key, value, "test")
+        line.load()
+    assert len(line.engine.sessions) == 3 and line.engine.sessions[1].closed.is_set()
 
 
 def test_slow_engine_passes_over_what_is_too_old(line: Line) -> None:

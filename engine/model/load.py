@@ -1,0 +1,168 @@
+"""From a pipeline's row to networks ready for a session: files found, sizes read, weights loaded strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from engine.core.errors import WeightsError
+from engine.core.paths import assets_dir, cache_dir, models_dir
+from engine.model import registry
+from engine.model.checkpoint import ENTRIES, open_checkpoint
+from engine.model.embedding_store import EmbeddingStore
+from engine.model.lora import merge_builtin
+from engine.model.lora_file import read_lora
+from engine.model.pipelines import PipelineSpec, pipeline_spec
+from engine.model.quantize import quantize_blocks
+from engine.model.schedule import Schedule
+from engine.model.sizes import arch_of, read_config
+from engine.model.tae import TAE
+from engine.model.text import TextEncoder, VocabularyEncoder
+from engine.model.umt5_encoder import EncoderFiles, Placement, Umt5Encoder, encoder_files
+from engine.model.vae import VAE, VAEKind, load_vae
+from engine.model.wan import CausalWan
+from engine.model.weights import load_strict, on_meta
+
+VACE = ("vace_blocks.", "vace_patch_embedding.")
+KEPT_BYTES = 8 * 2**30
+"""Up to this size the weights before quantisation stay in main memory, for chunks that must be exact."""
+TEXT_ROLES = {"text", *registry.TOKENIZER_ROLES}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What can be chosen when a public pipeline is loaded; a bundled one has it all decided.
+
+    `fp8`: keep the blocks' large weights in 8 bits. `text_encoder`: where the encoder is between prompts.
+    """
+
+    vae: VAEKind = "tae"
+    fp8: bool = False
+    text_encoder: Placement = "gpu"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A file in its place, and which dicts of a pickled one may hold the weights."""
+
+    path: Path
+    entry: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A loaded pipeline: its row and its networks, on one device in one precision."""
+
+    spec: PipelineSpec
+    dit: CausalWan
+    vae: VAE
+    text: TextEncoder
+    schedule: Schedule
+    device: torch.device
+    dtype: torch.dtype
+
+
+def best_device() -> tuple[torch.device, torch.dtype]:
+    """The fastest device of this machine and the precision to use on it."""
+    if torch.cuda.is_available():
+        return torch.device("cuda"), torch.bfloat16
+    if torch.backends.mps.is_available():
+        return torch.device("mps"), torch.float32
+    return torch.device("cpu"), torch.float32
+
+
+def load_pipeline(name: str, choice: Choice | None = None) -> Pipeline:
+    """Load a pipeline's weights, strictly: bundled ones, or those below `models_dir()`.
+
+    Nothing is downloaded. Raises EngineError (unknown name) or WeightsError (missing or bad files, naming
+    them).
+    """
+    spec = pipeline_spec(name)
+    return _bundled(spec) if spec.files is None else _public(spec, spec.files, choice or Choice())
+
+
+def _bundled(spec: PipelineSpec) -> Pipeline:
+    """A pipeline whose weights come with the program."""
+    device, dtype = best_device()
+    folder = assets_dir() / spec.bundled
+    text = VocabularyEncoder.load(folder / "text.safetensors", spec.arch.text_dim, spec.arch.text_len)
+    dit = on_meta(lambda: CausalWan(spec.arch))
+    load_strict(dit, folder / "dit.safetensors", device=device, dtype=dtype)
+    tae = on_meta(lambda: TAE(spec.tae))
+    load_strict(tae, folder / "tae.safetensors", device=device, dtype=dtype)
+    for network in (dit, tae):
+        network.requires_grad_(False).eval()
+    return Pipeline(spec, dit, tae, text, Schedule(spec.shift), device, dtype)
+
+
+def _public(spec: PipelineSpec, files_name: str, choice: Choice) -> Pipeline:
+    """A pipeline of downloaded files; its sizes are those of the files, which must agree with each other."""
+    device, dtype = best_device()
+    files = _installed(spec, files_name, choice.vae)
+    dit = _transformer(files, device, dtype, choice.fp8)
+    vae = load_vae(choice.vae, files["vae"].path, device=device, dtype=dtype, cache=True)
+    text = Umt5Encoder(
+        _encoder(files, dit.arch.text_dim),
+        width=dit.arch.text_dim,
+        device=device,
+        text_len=dit.arch.text_len,
+        placement=choice.text_encoder,
+        store=EmbeddingStore(cache_dir() / "embeddings"),
+    )
+    spec = replace(spec, arch=dit.arch)
+    return Pipeline(spec, dit, vae, text, Schedule(spec.shift), device, dtype)
+
+
+def _installed(spec: PipelineSpec, name: str, vae: str) -> dict[str, Installed]:
+    """The files of a pipeline by role. WeightsError naming those that are missing; text files may be."""
+    models = models_dir()
+    table = registry.load()
+    files = table.files_of(name, vae=vae, text=table.chosen(models)[1])
+    missing = table.missing(files, models)
+    needed = [file.local(models) for role, file in missing.items() if role not in TEXT_ROLES]
+    if needed:
+        more = f" and {len(needed) - 1} more" if len(needed) > 1 else ""
+        raise WeightsError(
+            f"{spec.label} is not installed: {needed[0]}{more} is missing.",
+            f"Get it with `cuelight models get {name}`, or import a copy with `cuelight models import`.",
+        )
+    return {
+        role: Installed(file.local(models), (file.entry,) if file.entry else ENTRIES)
+        for role, file in files.items()
+        if role not in missing
+    }
+
+
+def _transformer(
+    files: Mapping[str, Installed], device: torch.device, dtype: torch.dtype, fp8: bool
+) -> CausalWan:
+    """The transformer with its VACE branch, its own adapter merged, quantised where asked for.
+
+    To be quantised it is loaded on the host first: then it never lies on the device in full.
+    """
+    place = torch.device("cpu") if fp8 else device
+    with ExitStack() as opened:
+        main = opened.enter_context(open_checkpoint(files["dit"].path, entry=files["dit"].entry))
+        branch = opened.enter_context(open_checkpoint(files["vace"].path)).only(*VACE)
+        arch = arch_of(main.shapes, branch.shapes, read_config(files["config"].path))
+        dit = on_meta(lambda: CausalWan(arch))
+        load_strict(dit, main, branch, device=place, dtype=dtype)
+    if "adapter" in files:
+        with open_checkpoint(files["adapter"].path, entry=files["adapter"].entry) as adapter:
+            merge_builtin(dit, read_lora(adapter, dit))
+    if fp8:
+        large = sum(weight.nbytes for weight in dit.parameters()) > KEPT_BYTES
+        quantize_blocks(dit, originals="none" if large else "host", device=device)
+        dit.to(device)
+    return dit.requires_grad_(False).eval()
+
+
+def _encoder(files: Mapping[str, Installed], width: int) -> EncoderFiles | None:
+    """The text encoder's files; None where they are not all there: prepared prompts play without them."""
+    if not files.keys() >= TEXT_ROLES:
+        return None
+    return encoder_files(files["text"].path, files["tokenizer"].path.parent, width)
