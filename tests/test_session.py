@@ -277,3 +277,44 @@ def test_a_lora_of_another_model_is_refused(pipeline: Pipeline, tmp_path: Path) 
     save_file({f"{name}A.weight": torch.zeros(4, 1536), f"{name}B.weight": torch.zeros(1536, 4)}, path)
     with pytest.raises(WeightsError, match=r"large\.safetensors"):
         Session(pipeline, SIZE, SIZE).read_lora(path)
+
+
+def test_less_noise_lets_the_cameras_picture_through(pipeline: Pipeline) -> None:
+    def made(scale: float, level: int, motion: float = 0.0) -> Pictures:
+        session = Session(pipeline, SIZE, SIZE)
+        outputs: list[ChunkOutput] = []
+        words = session.conditioning("gold")
+        video = np.full((12, SIZE, SIZE, 3), level, np.uint8)
+        video[::2, :, 20:30] = 255
+        for _ in range(2):
+            chunk = ChunkInput(None, None, "none", video)
+            settings = Settings(steps=2, noise_scale=scale, motion=motion)
+            session.step(chunk, lambda: Live(1.0, 0), words, settings, emit=outputs.append)
+        return pictures(outputs)
+
+    assert np.array_equal(made(1.0, 20), made(1.0, 220)), "at 1 nothing of the camera is used"
+    half = np.abs(made(0.5, 20).astype(int) - made(0.5, 220)).mean()
+    low = np.abs(made(0.1, 20).astype(int) - made(0.1, 220)).mean()
+    assert 0 < half < low
+    assert not np.array_equal(made(0.5, 20), made(0.5, 20, motion=1.0))
+
+
+def test_a_prompt_takes_over_within_the_chunks_asked_for(pipeline: Pipeline) -> None:
+    def made(transition: int) -> list[ChunkOutput]:
+        session = Session(pipeline, SIZE, SIZE)
+        outputs: list[ChunkOutput] = []
+        gold, night = session.conditioning("gold"), session.conditioning("night")
+        for words in (gold, night, night, night):
+            settings = Settings(steps=1, transition=transition)
+            session.step(control(), lambda: Live(1.0, 0), words, settings, emit=outputs.append)
+        return outputs
+
+    at_once, slowly = made(0), made(3)
+    assert np.array_equal(at_once[0].frames, slowly[0].frames)
+    assert not np.array_equal(at_once[1].frames, slowly[1].frames)
+
+
+def test_a_video_of_another_size_is_refused(pipeline: Pipeline) -> None:
+    wrong = ChunkInput(None, None, "none", np.zeros((12, 32, SIZE, 3), np.uint8))
+    with pytest.raises(EngineError, match="The video of a chunk"):
+        run(Session(pipeline, SIZE, SIZE), [wrong])
