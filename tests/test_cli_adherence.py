@@ -92,8 +92,8 @@ DRAWN = Clip("drawn", "procedural", drawn_frames)
 def test_the_measure_rises_with_what_the_session_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[EchoSession] = []
 
-    def open_session(pipeline: str, height: int, width: int) -> EchoSession:
-        opened.append(EchoSession(pipeline, height, width))
+    def open_session(pipeline: str, height: int, width: int, choice: object) -> EchoSession:
+        opened.append(EchoSession(pipeline, height, width, choice))
         return opened[-1]
 
     monkeypatch.setattr(engine.adherence, "open_session", open_session)

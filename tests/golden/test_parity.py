@@ -60,6 +60,12 @@ ALTERED = [
     ("t5_tiny.safetensors", "hidden_raw"),
     ("t5_tiny_long.safetensors", "prompt_embeds"),
     ("prompt_blend.safetensors", "slerp_zero_rows"),
+    ("sampler_v2v_noise.safetensors", "noisy_latents.c2"),
+    ("preprocess_resize_resample.safetensors", "masks"),
+    ("e2e_v2v_motion_noise.safetensors", "mixnoise.c1"),
+    ("e2e_v2v_motion_noise.safetensors", "out_video.c2"),
+    ("e2e_vace_depth_hardcut.safetensors", "vace_context.c2"),
+    ("e2e_vace_depth_hardcut.safetensors", "text.1"),
 ]
 
 
