@@ -50,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.fix:
             print(f"     fix: {error.fix}", file=sys.stderr)
         return MISUSED
+    except BrokenPipeError:  # whoever read the output has seen enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     except KeyboardInterrupt:
         print("cuelight: stopped; nothing half-made is left", file=sys.stderr)
         return STOPPED

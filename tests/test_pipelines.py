@@ -143,7 +143,7 @@ def test_eight_bits_are_near_the_model_and_exact_in_the_first_chunk(home: Path) 
 
 
 def test_what_is_not_installed_is_named_with_its_remedy(home: Path) -> None:
-    missing = r"LongLive 1\.3B is not installed: .*longlive_base\.pt and \d more"
+    missing = r"LongLive 1\.3B is not installed, missing: .*longlive_base\.pt and \d more"
     with pytest.raises(WeightsError, match=missing) as caught:
         load_pipeline("longlive")
     assert "cuelight models get longlive" in caught.value.fix

@@ -286,7 +286,7 @@ TABLE: Mapping[str, Parameter] = _by_key(
         Parameter(
             key="engine.pipeline", kind="choice", default="pocket",
             choices=("pocket", "longlive", "streamdiffusionv2", "memflow", "reward_forcing", "krea",
-                     "self_forcing", "self_forcing_framewise"),
+                     "self_forcing", "causal_forcing"),
             group="engine", label="Model", stage="engine", effect="reload",
             help="Which model generates. The picture is held while it loads.",
         ),

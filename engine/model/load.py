@@ -127,7 +127,7 @@ def _installed(spec: PipelineSpec, name: str, vae: str) -> dict[str, Installed]:
     if needed:
         more = f" and {len(needed) - 1} more" if len(needed) > 1 else ""
         raise WeightsError(
-            f"{spec.label} is not installed: {needed[0]}{more} is missing.",
+            f"{spec.label} is not installed, missing: {needed[0]}{more}.",
             f"Get it with `cuelight models get {name}`, or import a copy with `cuelight models import`.",
         )
     return {

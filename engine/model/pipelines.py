@@ -78,8 +78,8 @@ PIPELINES: dict[str, PipelineSpec] = _rows(
         policy=SinkWindow(window=21, sink=0), shift=5.0, latents_per_chunk=3,
     ),
     PipelineSpec(
-        name="self_forcing_framewise", label="Self-Forcing 1.3B, frame by frame", arch=WAN_1_3B,
-        files="self_forcing", policy=SinkWindow(window=21, sink=0), shift=5.0, latents_per_chunk=1,
+        name="causal_forcing", label="Causal Forcing++ 1.3B (frame by frame)", arch=WAN_1_3B,
+        files="causal_forcing", policy=SinkWindow(window=21, sink=0), shift=5.0, latents_per_chunk=1,
     ),
 )  # fmt: skip
 

@@ -23,7 +23,15 @@ from engine.model.wan import CausalWan
 from engine.model.weights import load_strict, on_meta
 from tests.checkpoint_factory import PIECES, TINY, WRITERS, write_file, write_full_vace, write_models
 
-PIPELINES = ("longlive", "streamdiffusionv2", "memflow", "reward_forcing", "krea", "self_forcing")
+PIPELINES = (
+    "longlive",
+    "streamdiffusionv2",
+    "memflow",
+    "reward_forcing",
+    "krea",
+    "self_forcing",
+    "causal_forcing",
+)
 VACE = ("vace_blocks.", "vace_patch_embedding.")
 ARCH = Arch(
     dim=TINY.dim, ffn_dim=TINY.ffn_dim, heads=TINY.heads, layers=TINY.layers, vace_layers=(0, 2),

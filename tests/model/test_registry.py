@@ -21,6 +21,7 @@ PIPELINES = {
     "reward_forcing",
     "krea",
     "self_forcing",
+    "causal_forcing",
 }
 
 
