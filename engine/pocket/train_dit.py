@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.model.policies import CachePlan
 from engine.model.spec import POCKET
-from engine.model.tae import LATENT_CHANNELS
+from engine.model.tae import LATENT_CHANNELS, POCKET_TAE, TAE
 from engine.model.text import VocabularyEncoder
 from engine.model.wan import CausalWan
 from engine.pocket.latents import Shard, read_shard
@@ -42,6 +42,9 @@ SCALES = {"none": 0.12, "weak": 0.28, "full": 0.45, "more": 0.15}
 
 SOFT_REACH = 5
 """Latents a side over which `softened` averages: 40 pixels."""
+
+SEAMS = 0.5
+"""How much the steps between neighbouring latents count beside the latents themselves."""
 
 PAST_SHARE = 0.4
 """How many second chunks see the first. With more, it learns to copy the past, not to follow the control."""
@@ -163,12 +166,13 @@ def softened(latents: Tensor, scale: Tensor) -> Tensor:
 
     At 0 only the broad areas are left, which is all that words alone could tell; from 1 on everything stays.
     So the knob means something between its ends: without this the model draws every line as soon as it hears
-    of it. The autoencoder's encoder is linear, so the mix of latents is that of pictures.
+    of it. A line at half its contrast is still seen as a line, so detail grows with the square of the scale.
+    The autoencoder's encoder is linear, so the mix of latents is that of pictures.
     """
     flat = latents.flatten(0, 1)
     wide = nn.functional.pad(flat, (SOFT_REACH // 2,) * 4, mode="replicate")
     broad = nn.functional.avg_pool2d(wide, SOFT_REACH, stride=1).view_as(latents)
-    return broad.lerp(latents, scale.clamp(max=1)[:, :, None, None, None])
+    return broad.lerp(latents, scale.clamp(max=1).square()[:, :, None, None, None])
 
 
 def remember(model: Pocket, past: Tensor, text: Tensor) -> tuple[PastCache, CachePlan]:
@@ -192,8 +196,36 @@ def remember(model: Pocket, past: Tensor, text: Tensor) -> tuple[PastCache, Cach
     return cache, CachePlan((), (), query_positions=following, key_positions=own + following)
 
 
-def loss_of(model: Pocket, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-    """Mean squared error of the clean estimate, and two parts of it for the log.
+@torch.no_grad()
+def channel_weights(tae: TAE, latents: Tensor) -> Tensor:
+    """How much the error of each channel counts `[16]`, with a mean of 1: half equally, half as it is seen.
+
+    Seen means: the change of the decoded pictures when a channel of `latents` `[B, F, 16, h, w]` is moved.
+    The first ones carry brightness and colour and are seen ten times as much as the last; counted alike,
+    every token gets a brightness of its own, and the picture falls into blocks.
+    """
+    shown, _ = tae.decode(latents)
+    seen = []
+    for channel in range(LATENT_CHANNELS):
+        moved = latents.clone()
+        moved[:, :, channel] += 0.1
+        seen.append((tae.decode(moved)[0] - shown).square().mean())
+    energy = torch.stack(seen)
+    return 0.5 + 0.5 * energy / energy.mean()
+
+
+def errors_of(clean: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Error per sample `[B]` of latents `[B, F, 16, h, w]`: of each, and of its step to its neighbours.
+
+    A step between neighbours that is not in the target is a seam, which is seen before anything else.
+    """
+    error = (clean - target) * weights.sqrt()[:, None, None]
+    seams = error.diff(dim=3).square().mean((1, 2, 3, 4)) + error.diff(dim=4).square().mean((1, 2, 3, 4))
+    return error.square().mean((1, 2, 3, 4)) + SEAMS * seams
+
+
+def loss_of(model: Pocket, batch: Batch, weights: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Mean error of the clean estimate, and two parts of it for the log; `weights` of the channels.
 
     "controlled" is the error of the samples with a context scale of 1 or more, "pure" of those among them
     that begin at pure noise; a part that no sample of the batch belongs to is left out.
@@ -210,7 +242,7 @@ def loss_of(model: Pocket, batch: Batch) -> tuple[Tensor, dict[str, float]]:
     noisy = (1 - mix) * target + mix * noise
     t = (1000 * sigma)[:, None].expand(-1, CHUNK)
     clean = model.dit(noisy, t, text, cache=cache, plan=plan, context=batch.context, context_scale=scale)
-    error = (clean - target).pow(2).mean((1, 2, 3, 4))
+    error = errors_of(clean, target, weights)
     controlled = scale[:, 0] >= 1
     groups = {"controlled": controlled, "pure": controlled & (sigma == 1)}
     parts = {name: error[chosen].mean().item() for name, chosen in groups.items() if chosen.any()}
@@ -254,12 +286,17 @@ def main() -> None:
     torch.manual_seed(1 + stage.step)
     rng = np.random.default_rng(1 + stage.step)
     shards: dict[Path, Shard] = {}
+    tae = TAE(POCKET_TAE).eval()
+    tae.load_state_dict(load_file(options.work / "tae.safetensors"))
+    weights: Tensor | None = None
     while not stage.finished:
         if stage.step % 50 == 0 or not shards:
             for path in sorted((options.work / "latents").glob("shard_*.safetensors")):
                 if path not in shards:
                     shards[path] = read_shard(path)
-        loss, parts = loss_of(model, sample(list(shards.values()), rng, options.tokens))
+        if weights is None:
+            weights = channel_weights(tae, next(iter(shards.values())).target[:8].float())
+        loss, parts = loss_of(model, sample(list(shards.values()), rng, options.tokens), weights)
         stage.advance(loss, parts)
         if stage.step % stage.save_every == 0:
             export(stage, model, out)

@@ -2,7 +2,8 @@
 
 The encoder is linear algebra over drawn clips (`tae_start`) and final at once, so that latents can be cached
 while the decoder is still being sharpened here. Pictures and control pictures both pass through it, so both
-are in the data; a little noise on the latents prepares the decoder for what diffusion hands it.
+are in the data. Noise on the latents prepares the decoder for what diffusion hands it: a little everywhere,
+and steps from one token of the transformer to the next, which it learns to smooth.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ SIZE = (128, 224)
 CROP = 64
 FIRST_SEED = 10_000
 LATENT_NOISE = 0.08
+TOKEN_NOISE = 0.3
+"""Largest deviation of what each token (2x2 latents) is off by as a whole; drawn anew for every clip."""
 
 
 def draw_pool(work: Path, clips: int) -> NDArray[np.uint8]:
@@ -62,11 +65,20 @@ def sample(pool: NDArray[np.uint8], batch: int, rng: np.random.Generator) -> Ten
     return torch.from_numpy(np.stack(crops)).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
 
 
+def disturbed(latents: Tensor) -> Tensor:
+    """Latents `[B, F, 16, h, w]` (h and w even) as a transformer of 2x2 tokens gets them nearly right."""
+    batch, frames, channels, height, width = latents.shape
+    steps = torch.randn(batch, frames, channels, height // 2, width // 2)
+    steps = steps.repeat_interleave(2, 3).repeat_interleave(2, 4)
+    strength = TOKEN_NOISE * torch.rand(batch, 1, 1, 1, 1)
+    return latents + LATENT_NOISE * torch.randn_like(latents) + strength * steps
+
+
 def loss_of(tae: TAE, video: Tensor) -> tuple[Tensor, dict[str, float]]:
     """Squared and absolute error of pictures, and the error of their slopes."""
     with torch.no_grad():
         latents, _ = tae.encode(video)
-    decoded, _ = tae.decode_unclamped(latents + LATENT_NOISE * torch.randn_like(latents))
+    decoded, _ = tae.decode_unclamped(disturbed(latents))
     error, square = functional.l1_loss(decoded, video), functional.mse_loss(decoded, video)
     slopes = sum(
         (functional.l1_loss(decoded.diff(dim=d), video.diff(dim=d)) for d in (3, 4)), torch.zeros(())
