@@ -21,7 +21,7 @@ TYPES: tuple[ControlType, ...] = ("cc", "cc14", "cc_relative", "note", "note_off
 BUTTONS: tuple[ButtonMode, ...] = ("toggle", "momentary", "trigger", "cycle")
 ENCODINGS: tuple[Encoding, ...] = ("twos", "signed", "signed2", "offset")
 
-COMMANDS = ("reset", "snapshot")
+COMMANDS = ("reset", "replay", "snapshot")
 COMMAND_PREFIX = "command."
 
 LSB_OFFSET = 32  # CC n carries the coarse 7 bits of a fine fader, CC n + 32 the fine ones

@@ -16,6 +16,7 @@ COMMAND_ADDRESSES: Mapping[str, str] = {f"/cuelight/command/{name}": name for na
 _TYPES = {"float": "f", "int": "i", "bool": "T, F or i", "choice": "s or i", "text": "s"}
 _COMMAND_HELP = {
     "reset": "Start the picture anew.",
+    "replay": "Start the picture anew with the noise it began with: the same once more.",
     "snapshot": "Save the picture the audience sees now.",
 }
 

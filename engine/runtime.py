@@ -46,7 +46,7 @@ from engine.stages.annotate import AnnotateStage
 from engine.stages.camera_out import CameraDevice, CameraOut
 from engine.stages.capture import CaptureStage
 from engine.stages.compose import Canvas
-from engine.stages.generate import Chunk, GenerateStage, OpenSession
+from engine.stages.generate import COMMANDS, Chunk, GenerateStage, OpenSession
 from engine.stages.loras import Adapters, LoraStage
 from engine.stages.output import OutputStage, Trouble
 from engine.stages.prompt import PromptStage, Spoken
@@ -60,7 +60,6 @@ from engine.video.virtual_camera import VirtualCamera
 _CONTROLS_KEPT = 128  # 3 s at 30 frames a second, 2 s at 60
 _CHUNKS = 2
 _STOP_S = 10.0
-_COMMANDS = ("reset",)
 
 _log = logging.getLogger(__name__)
 
@@ -222,12 +221,13 @@ class Runtime:
         return tuple(worker.name for worker in stuck)
 
     def command(self, name: str) -> None:
-        """Do something once; commands are queued and none is lost. "reset" starts a new stream of pictures.
+        """Do something once; commands are queued and none is lost. "reset" starts a new stream of pictures,
+        "replay" the same one again.
 
         Raises ParameterError for an unknown command.
         """
-        if name not in _COMMANDS:
-            raise ParameterError(f"there is no command {name!r}", f"use one of {', '.join(_COMMANDS)}")
+        if name not in COMMANDS:
+            raise ParameterError(f"there is no command {name!r}", f"use one of {', '.join(COMMANDS)}")
         self._generate.commands.put(name)
 
     def status(self) -> Status:

@@ -162,8 +162,13 @@ class Session:
     def _latents(self) -> int:
         return self.pipeline.spec.latents(self._first)
 
-    def reset(self) -> None:
-        """Start the stream anew: no past. The noise goes on, so a reset does not replay the same picture."""
+    def reset(self, replay: bool = False) -> None:
+        """Start the stream anew: no past. The noise goes on, so that the picture is a new one.
+
+        `replay`: the noise begins anew as well, so that the same input gives the same pictures again.
+        """
+        if replay:
+            self._noise.replay()
         self._stream.reset()
         self._contexts.reset()
         self._motion.reset()
@@ -245,7 +250,7 @@ class Session:
         frames, self._decoder = self.pipeline.vae.decode(x, self._decoder)
         pictures = _to_pictures(frames)
         clock.mark("decode")
-        emit(ChunkOutput(pictures, mode_of(chunk, now.context_scale), now.version, clock.seconds))
+        emit(ChunkOutput(pictures, mode_of(chunk, now.context_scale, settings.noise_scale), now.version, clock.seconds))
         stream.finish(x)
         self._keep(frames)
 
@@ -334,8 +339,17 @@ def parse_step_list(text: str) -> tuple[int, ...]:
     return listed
 
 
-def mode_of(chunk: ChunkInput, scale: float) -> Mode:
+def mode_of(chunk: ChunkInput, scale: float, noise_scale: float = 1.0) -> Mode:
     """Which mode a chunk runs in, in the performer's words."""
+    mode = _controlled(chunk, scale)
+    if noise_scale >= 1 or chunk.video is None:
+        return mode
+    over = f"noise {noise_scale:.2f} over the camera"
+    return Mode("V2V", over) if mode.name == "T2V" else Mode(mode.name, f"{mode.reason}, {over}")
+
+
+def _controlled(chunk: ChunkInput, scale: float) -> Mode:
+    """The mode as far as control and mask decide it."""
     if chunk.control is None:
         return Mode("T2V", f"text only: {chunk.annotator} gives no control picture")
     if scale == 0:

@@ -149,7 +149,7 @@ class FakeSession:
         self.faults = faults
         self.steps: list[tuple[ChunkInput, Any, Settings]] = []
         self.lives: list[Live] = []
-        self.resets = 0
+        self.resets = self.replays = 0
         self.closed = threading.Event()
         self.worn: dict[int, str | None] = {}
         self._waiting: list[Image] = []
@@ -194,8 +194,9 @@ class FakeSession:
     def set_lora(self, slot: int, lora: Any, strength: float = 1.0) -> None:
         self.worn[slot] = lora.name if lora is not None else None
 
-    def reset(self) -> None:
+    def reset(self, replay: bool = False) -> None:
         self.resets += 1
+        self.replays += replay
         self._waiting, self._first = [], True
 
     def close(self) -> None:

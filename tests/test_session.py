@@ -161,6 +161,8 @@ def test_a_reset_starts_anew_without_replaying_the_noise(pipeline: Pipeline) -> 
     after = pictures(run(session, [control()]))
     assert after.shape == before.shape  # a stream's first chunk again
     assert not np.array_equal(before, after)
+    session.reset(replay=True)
+    assert np.array_equal(pictures(run(session, [control()])), before), "unless it is asked for"
 
 
 def test_a_long_stream_has_no_end(pipeline: Pipeline) -> None:
@@ -185,6 +187,12 @@ def test_modes_name_their_reason() -> None:
     inpaint = mode_of(ChunkInput(control().control, mask, "segmentation"), 1.0)
     assert (inpaint.name, inpaint.reason) == ("INPAINT", "segmentation 1.00, 25 % kept")
     assert mode_of(control(), 0.0).reason == "text only: context scale is 0"
+    camera = np.zeros((12, SIZE, SIZE, 3), np.uint8)
+    over = mode_of(ChunkInput(None, None, "none", camera), 1.0, 0.7)
+    assert (over.name, over.reason) == ("V2V", "noise 0.70 over the camera")
+    both = mode_of(replace(control(), video=camera), 0.5, 0.7)
+    assert both.reason == "scribble 0.50, noise 0.70 over the camera"
+    assert mode_of(replace(control(), video=camera), 0.5).reason == "scribble 0.50"
     assert mode_of(ChunkInput(None, None, "none"), 1.0).reason == "text only: none gives no control picture"
 
 

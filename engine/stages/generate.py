@@ -29,6 +29,8 @@ from engine.stages.reports import Reports, describe
 # Motion keeps its speed while the engine needs at most this long for a chunk; older input is passed over.
 LONGEST_SPAN_S = 2.0
 FIRST_SPAN_S = 0.5
+RESET, REPLAY = COMMANDS = ("reset", "replay")
+"""A stream without its past; and with the noise it began with."""
 BACK_OFF_S = 0.5
 BACK_OFF_MOST_S = 8.0
 _WAIT_S = 0.25  # without new frames, how often commands and reloads are looked at
@@ -185,8 +187,7 @@ class GenerateStage:
 
     def _obey(self, session: Session) -> None:
         while not self.commands.empty():
-            self.commands.get_nowait()
-            session.reset()
+            session.reset(replay=self.commands.get_nowait() == REPLAY)
             self._unshown = []
 
     def _hear(self, session: Session) -> Spoken | None:

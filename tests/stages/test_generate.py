@@ -273,7 +273,11 @@ def test_reset_is_queued_and_obeyed(line: Line) -> None:
     line.generate.commands.put("reset")
     line.film(1.0)
     assert len(line.chunk().frames) == 9
-    assert line.engine.sessions[0].resets == 2
+    assert (line.engine.sessions[0].resets, line.engine.sessions[0].replays) == (2, 0)
+    line.generate.commands.put("replay")
+    line.film(1.0)
+    assert len(line.chunk().frames) == 9
+    assert (line.engine.sessions[0].resets, line.engine.sessions[0].replays) == (3, 1)
 
 
 def test_prompt_follows_the_text(line: Line) -> None:
