@@ -250,7 +250,11 @@ class Session:
         frames, self._decoder = self.pipeline.vae.decode(x, self._decoder)
         pictures = _to_pictures(frames)
         clock.mark("decode")
-        emit(ChunkOutput(pictures, mode_of(chunk, now.context_scale, settings.noise_scale), now.version, clock.seconds))
+        emit(
+            ChunkOutput(
+                pictures, mode_of(chunk, now.context_scale, settings.noise_scale), now.version, clock.seconds
+            )
+        )
         stream.finish(x)
         self._keep(frames)
 
