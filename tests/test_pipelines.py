@@ -123,6 +123,16 @@ def test_a_stream_goes_on_past_the_old_limit(home: Path, name: str) -> None:
         assert np.array_equal(output.frames, same.frames) and output.frames.std() > 0
 
 
+def test_a_pickled_transformer_is_converted_once_and_loads_the_same(home: Path) -> None:
+    install(home, "self_forcing")
+    first = load_pipeline("self_forcing").dit.state_dict()
+    (copy,) = (home / "models").rglob("*dmd.pt.cuelight.safetensors")
+    made = copy.stat().st_mtime_ns
+    again = load_pipeline("self_forcing").dit.state_dict()
+    assert copy.stat().st_mtime_ns == made
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+
+
 def test_eight_bits_are_near_the_model_and_exact_in_the_first_chunk(home: Path) -> None:
     install(home, "longlive")
 

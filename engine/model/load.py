@@ -18,6 +18,7 @@ from engine.model.lora import merge_builtin
 from engine.model.lora_file import read_lora
 from engine.model.pipelines import PipelineSpec, pipeline_spec
 from engine.model.quantize import quantize_blocks
+from engine.model.saving import converted
 from engine.model.schedule import Schedule
 from engine.model.sizes import arch_of, read_config
 from engine.model.tae import TAE
@@ -145,8 +146,10 @@ def _transformer(
     To be quantised it is loaded on the host first: then it never lies on the device in full.
     """
     place = torch.device("cpu") if fp8 else device
+    # Half the size and mapped into memory as it is: the second load of a pickled file is far quicker.
+    main_file = converted(files["dit"].path, entry=files["dit"].entry, dtype=dtype)
     with ExitStack() as opened:
-        main = opened.enter_context(open_checkpoint(files["dit"].path, entry=files["dit"].entry))
+        main = opened.enter_context(open_checkpoint(main_file))
         branch = opened.enter_context(open_checkpoint(files["vace"].path)).only(*VACE)
         arch = arch_of(main.shapes, branch.shapes, read_config(files["config"].path))
         dit = on_meta(lambda: CausalWan(arch))

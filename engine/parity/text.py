@@ -22,7 +22,9 @@ def replay_t5(golden: Golden) -> None:
         buckets=golden.meta("num_buckets"),
     )  # fmt: skip
     network = filled(lambda: Umt5(arch), golden.meta("salt"))
-    ids, true = golden.take("ids").long(), golden.take("mask").bool()
+    ids, mask = golden.take("ids").long(), golden.take("mask")
+    golden.expect("a mask of 0 and 1", True, bool(((mask == 0) | (mask == 1)).all()))
+    true = mask.bool()
     lengths = true.sum(1).tolist()
     golden.expect("lens", golden.meta("lens"), lengths)
     recorded = golden.take("pos_bias_block0").shape[2]
