@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 
 from engine.cli import main
 from engine.core.errors import EngineError, WeightsError
+from engine.model import registry
 from engine.model.load import Choice, load_pipeline
 from engine.model.pipelines import PIPELINES
 from engine.model.vae import VAEKind
@@ -150,6 +152,21 @@ def test_eight_bits_are_near_the_model_and_exact_in_the_first_chunk(home: Path) 
     assert np.array_equal(plain[0].frames, eight[0].frames)
     difference = np.abs(plain[1].frames.astype(int) - eight[1].frames).mean()
     assert 0 < difference < 0.2 * plain[1].frames.std()
+
+
+def test_a_file_of_another_size_or_in_its_mirrors_folder_is_found(home: Path) -> None:
+    install(home, "reward_forcing")
+    shutil.rmtree(home / "config")  # the bundled table, which knows the sizes of the real files
+    file = registry.load().files_of("reward_forcing")["dit"]
+    mirrored = home / "models" / file.mirror / file.path
+    mirrored.parent.mkdir(parents=True)
+    file.local(home / "models").rename(mirrored)
+    pipeline = load_pipeline("reward_forcing")
+    assert pipeline.dit.arch.dim == TINY.dim
+    assert pipeline.text.encode("gold dancer").embeddings.shape[2] == TINY.text_dim
+    mirrored.write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"Reward Forcing 1\.3B is not installed"):
+        load_pipeline("reward_forcing")
 
 
 def test_what_is_not_installed_is_named_with_its_remedy(home: Path) -> None:

@@ -18,6 +18,7 @@ from engine.model.lora import merge_builtin
 from engine.model.lora_file import read_lora
 from engine.model.pipelines import PipelineSpec, pipeline_spec
 from engine.model.quantize import quantize_blocks
+from engine.model.registry import ModelFile
 from engine.model.saving import converted
 from engine.model.schedule import Schedule
 from engine.model.sizes import arch_of, read_config
@@ -119,23 +120,35 @@ def _public(spec: PipelineSpec, files_name: str, choice: Choice) -> Pipeline:
 
 
 def _installed(spec: PipelineSpec, name: str, vae: str) -> dict[str, Installed]:
-    """The files of a pipeline by role. WeightsError naming those that are missing; text files may be."""
+    """The files of a pipeline by role. WeightsError naming those that are missing; text files may be.
+
+    Any file in its place will do, of whatever size: publishers replace theirs, and what is in it is checked
+    when it is loaded. `cuelight models verify` compares sizes and checksums.
+    """
     models = models_dir()
     table = registry.load()
-    files = table.files_of(name, vae=vae, text=table.chosen(models)[1])
-    missing = table.missing(files, models)
-    needed = [file.local(models) for role, file in missing.items() if role not in TEXT_ROLES]
-    if needed:
-        more = f" and {len(needed) - 1} more" if len(needed) > 1 else ""
+    encoders = [kind for kind, id in table.text.items() if _place(table.files[id], models) is not None]
+    files = table.files_of(name, vae=vae, text=[*encoders, *table.text][0])
+    found = {role: place for role, file in files.items() if (place := _place(file, models)) is not None}
+    missing = [file.local(models) for role, file in files.items() if role not in {*found, *TEXT_ROLES}]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise WeightsError(
-            f"{spec.label} is not installed, missing: {needed[0]}{more}.",
+            f"{spec.label} is not installed, missing: {missing[0]}{more}.",
             f"Get it with `cuelight models get {name}`, or import a copy with `cuelight models import`.",
         )
     return {
-        role: Installed(file.local(models), (file.entry,) if file.entry else ENTRIES)
-        for role, file in files.items()
-        if role not in missing
+        role: Installed(place, (files[role].entry, *ENTRIES) if files[role].entry else ENTRIES)
+        for role, place in found.items()
     }
+
+
+def _place(file: ModelFile, models: Path) -> Path | None:
+    """Where a file lies: under its publisher's name, or under its mirror's."""
+    places = [file.local(models)]
+    if file.mirror:
+        places.append(models / file.mirror / file.path)
+    return next((place for place in places if place.is_file() and place.stat().st_size > 0), None)
 
 
 def _transformer(
