@@ -211,14 +211,11 @@ class Session:
         stream, the first chunk is shorter (9 pictures instead of 12 with the public files).
         """
         self._check(chunk)
-        stream = self._stream
         self._loras.apply()
-        with exact(self.pipeline.dit):  # what the stream will look back at for long
-            told = self._speech.next(
-                conditioning, settings.transition, settings.blend, self._loras.text_changes
-            )
-            if told.arrived:
-                stream.recache(told.text)
+        told = self._speech.next(conditioning, settings.transition, settings.blend, self._loras.text_changes)
+        if told.arrived:
+            with exact(self.pipeline.dit):  # the stream looks back at it for long, as at its first chunk
+                self._stream.recache(told.text)
         with exact(self.pipeline.dit) if self._first else nullcontext():
             self._make(chunk, live, settings, told.text, emit)
 
@@ -250,11 +247,8 @@ class Session:
         frames, self._decoder = self.pipeline.vae.decode(x, self._decoder)
         pictures = _to_pictures(frames)
         clock.mark("decode")
-        emit(
-            ChunkOutput(
-                pictures, mode_of(chunk, now.context_scale, settings.noise_scale), now.version, clock.seconds
-            )
-        )
+        mode = mode_of(chunk, now.context_scale, settings.noise_scale)
+        emit(ChunkOutput(pictures, mode, now.version, clock.seconds))
         stream.finish(x)
         self._keep(frames)
 
@@ -294,8 +288,9 @@ class Session:
 
     def _keep(self, frames: Tensor) -> None:
         """Remember the newest decoded pictures `[1, N, 3, H, W]`, as far back as an anchor may lie."""
-        newest = frames if self._decoded is None else torch.cat([self._decoded, frames], dim=1)
-        self._decoded = newest[:, -ANCHOR_PICTURES:]
+        if frames.shape[1] < ANCHOR_PICTURES and self._decoded is not None:
+            frames = torch.cat([self._decoded, frames], dim=1)
+        self._decoded = frames[:, -ANCHOR_PICTURES:]
 
     def _anchor(self) -> Tensor:
         """The latent `[1, 1, 16, h, w]` of the oldest remembered picture, encoded alone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ from safetensors.torch import save_file
 
 from engine.cli import main
 from engine.core.errors import EngineError, WeightsError
+from engine.core.parameters import TABLE
 from engine.model import registry
+from engine.model.blend import Method
 from engine.model.load import Choice, load_pipeline
 from engine.model.pipelines import PIPELINES
+from engine.model.umt5_encoder import Placement
 from engine.model.vae import VAEKind
 from engine.session import ChunkInput, ChunkOutput, Live, Session, Settings
 from tests.checkpoint_factory import TINY, write_models
@@ -167,6 +171,17 @@ def test_a_file_of_another_size_or_in_its_mirrors_folder_is_found(home: Path) ->
     mirrored.write_bytes(b"")
     with pytest.raises(WeightsError, match=r"Reward Forcing 1\.3B is not installed"):
         load_pipeline("reward_forcing")
+
+
+def test_the_table_offers_what_the_engine_has() -> None:
+    """The table of parameters may not import the engine, so its choices are compared here."""
+    assert TABLE["engine.pipeline"].choices == tuple(PIPELINES)
+    assert TABLE["engine.vae"].choices == get_args(VAEKind)
+    assert TABLE["engine.text_encoder"].choices == get_args(Placement)
+    assert TABLE["prompt.blend"].choices == get_args(Method)
+    assert set(registry.load().pipelines) == set(PIPELINES)
+    for row in PIPELINES.values():
+        assert registry.load().pipeline(row.name).label == row.label
 
 
 def test_what_is_not_installed_is_named_with_its_remedy(home: Path) -> None:

@@ -10,7 +10,9 @@ import re
 import sys
 import tempfile
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from engine.core.errors import CuelightError
 
@@ -95,15 +97,23 @@ def inside(base: Path, path: str | Path) -> Path:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader finds the old file or the whole new one.
+    """Write `data` to `path` as `replacing` does. Raises OSError, leaving nothing behind."""
+    with replacing(path) as file:
+        file.write(data)
 
-    Makes the folder when missing. Raises OSError (disk full, no permission), leaving nothing behind.
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` at the end, so that a reader finds the old or the new.
+
+    Makes the folder when missing. Raises OSError (disk full, no permission); then, and when the block
+    raises, nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

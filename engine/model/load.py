@@ -18,7 +18,6 @@ from engine.model.lora import merge_builtin
 from engine.model.lora_file import read_lora
 from engine.model.pipelines import PipelineSpec, pipeline_spec
 from engine.model.quantize import quantize_blocks
-from engine.model.registry import ModelFile
 from engine.model.saving import converted
 from engine.model.schedule import Schedule
 from engine.model.sizes import arch_of, read_config
@@ -127,9 +126,9 @@ def _installed(spec: PipelineSpec, name: str, vae: str) -> dict[str, Installed]:
     """
     models = models_dir()
     table = registry.load()
-    encoders = [kind for kind, id in table.text.items() if _place(table.files[id], models) is not None]
+    encoders = [kind for kind, id in table.text.items() if table.files[id].found(models) is not None]
     files = table.files_of(name, vae=vae, text=[*encoders, *table.text][0])
-    found = {role: place for role, file in files.items() if (place := _place(file, models)) is not None}
+    found = {role: place for role, file in files.items() if (place := file.found(models)) is not None}
     missing = [file.local(models) for role, file in files.items() if role not in {*found, *TEXT_ROLES}]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -143,14 +142,6 @@ def _installed(spec: PipelineSpec, name: str, vae: str) -> dict[str, Installed]:
     }
 
 
-def _place(file: ModelFile, models: Path) -> Path | None:
-    """Where a file lies: under its publisher's name, or under its mirror's."""
-    places = [file.local(models)]
-    if file.mirror:
-        places.append(models / file.mirror / file.path)
-    return next((place for place in places if place.is_file() and place.stat().st_size > 0), None)
-
-
 def _transformer(
     files: Mapping[str, Installed], device: torch.device, dtype: torch.dtype, fp8: bool
 ) -> CausalWan:
@@ -159,7 +150,8 @@ def _transformer(
     To be quantised it is loaded on the host first: then it never lies on the device in full.
     """
     place = torch.device("cpu") if fp8 else device
-    # Half the size and mapped into memory as it is: the second load of a pickled file is far quicker.
+    # In the number type that is used, and mapped into memory: from its second load on a pickled file need
+    # not be looked through and cast again.
     main_file = converted(files["dit"].path, entry=files["dit"].entry, dtype=dtype)
     with ExitStack() as opened:
         main = opened.enter_context(open_checkpoint(main_file))

@@ -67,6 +67,13 @@ class ModelFile:
         """Where this file belongs: `<models>/<repository>/<path>`."""
         return models / self.repository / self.path
 
+    def found(self, models: Path) -> Path | None:
+        """A file to load, of whatever size, in its publisher's or its mirror's folder; None without."""
+        places = [self.local(models)]
+        if self.mirror:
+            places.append(models / self.mirror / self.path)
+        return next((place for place in places if place.is_file() and place.stat().st_size > 0), None)
+
     def is_present(self, models: Path) -> bool:
         """Whether the whole file is in place: right size, or not empty where the size is not known."""
         path = self.local(models)

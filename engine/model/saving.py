@@ -5,20 +5,17 @@ A reader finds the old file or the whole new one, never a part. Memory is bounde
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
 from engine.core.errors import WeightsError
+from engine.core.paths import replacing
 from engine.model.checkpoint import DIGEST, ENTRIES, SAFETENSORS_DTYPES, open_checkpoint
 from engine.model.outline import Stored
 from engine.model.pickled import FETCH_AGAIN, shown
@@ -42,7 +39,7 @@ def write_tensors(
     # The format wants each tensor aligned to its numbers: the widest first.
     order = sorted(described, key=lambda key: (-described[key].dtype.itemsize, key))
     digests = dict.fromkeys(order, _NO_DIGEST)
-    with _replacing(path) as file:
+    with replacing(path) as file:
         file.write(_header(described, order, metadata, digests))
         for key in order:
             numbers = as_bytes(read(key))
@@ -138,20 +135,3 @@ def _header(
     text = json.dumps(table).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise

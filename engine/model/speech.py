@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.model.blend import Method, Transition
+from engine.model.quantize import exact
 from engine.model.text import Conditioning
 from engine.model.wan import CausalWan, CrossCache
 
@@ -55,7 +56,8 @@ class Speech:
             arriving = False
         self._said = self._move(wanted)
         self._voice = voice
-        self._told = self._dit.cross_cache(self._said)
+        with exact(self._dit):  # made once per text, seen for as long as it is said
+            self._told = self._dit.cross_cache(self._said)
         return Told(self._told, arrived=arriving and self._transition is None)
 
     def forget(self) -> None:

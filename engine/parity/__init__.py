@@ -17,7 +17,7 @@ from engine.parity.contexts import replay_context, replay_folding, replay_upstre
 from engine.parity.dit import replay_unit, replay_upstream
 from engine.parity.documents import JsonGolden
 from engine.parity.end_to_end import replay_camera, replay_controlled
-from engine.parity.golden import LIMIT, Golden, NotYet
+from engine.parity.golden import LIMIT, Golden
 from engine.parity.lora import replay_builtin, replay_file, replay_lora, replay_names
 from engine.parity.noise import replay_preprocess, replay_v2v
 from engine.parity.pieces import replay_fill, replay_norms, replay_rope, replay_sampler, replay_timestep
@@ -110,8 +110,6 @@ def _run(path: Path, kind: str) -> ParityRow:
             replayed = _replay(golden, KINDS[kind])
         if not replayed:
             return ParityRow(path.name, kind, None, "not yet")
-    except NotYet as reason:
-        return ParityRow(path.name, kind, None, "not yet", reason.what)
     except CuelightError as error:
         return ParityRow(path.name, kind, golden.error if golden else None, "FAIL", error.what)
     except NONSENSE as error:

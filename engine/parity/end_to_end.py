@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.model.latent_space import State
 from engine.model.noise import mixed
@@ -22,7 +22,7 @@ from engine.parity.contexts import ReferenceStreams
 from engine.parity.dit import attend_with_padding, causal_model
 from engine.parity.golden import Golden
 from engine.parity.noise import ReferenceController, reference_first_step
-from engine.parity.streams import Heard
+from engine.parity.streams import compare_calls, overhear
 
 WAN_WIDTH = 16
 """Base width of the recorded Wan autoencoder."""
@@ -40,7 +40,7 @@ class _Chain:
         else:
             self.vae = filled_wan_vae(self.config["vae_salt"], WAN_WIDTH)
         self.model = causal_model(self.config)
-        self.model.register_forward_hook(self._hear)
+        self.heard = overhear(self.model)
         self.policy = SinkWindow(
             self.config["local_attn_size"], self.config["sink_size"], relative=False, recaches=True
         )
@@ -54,7 +54,6 @@ class _Chain:
             vace_attend=attend_with_padding,
         )
         self.schedule = Schedule(self.config["timestep_shift"])
-        self.heard: list[Heard] = []
         self.decoder: State | None = None
 
     def run(self, chunk: Callable[[int, list[dict[str, Any]]], None]) -> None:
@@ -93,18 +92,9 @@ class _Chain:
         golden.compare_if_recorded(f"{decoded}.c{number}", shown)
         self.stream.finish(x)
 
-    def _hear(self, model: nn.Module, inputs: tuple[Tensor, ...], flow: Tensor) -> None:
-        del model
-        self.heard.append(Heard(inputs[0], inputs[1], flow))
-
     def _compare(self, recorded: dict[str, Any], calls: list[dict[str, Any]]) -> None:
         golden, tokens = self.golden, self.stream.cache.tokens_per_latent
-        golden.expect("the number of calls", len(calls), len(self.heard))
-        for call, heard in zip(calls, self.heard, strict=True):
-            name = f"call{call['call']:02d}"
-            golden.expect("timesteps", call["timestep"], heard.t[0].tolist())
-            golden.compare_if_recorded(f"{name}.noisy", heard.x)
-            golden.compare(f"{name}.flow", heard.flow)
+        compare_calls(golden, calls, self.heard)
         stop = self.stream.start
         golden.expect("next_start_frame", recorded["next_start_frame"], stop)
         counters = [stop * tokens, len(self.policy.held(stop)) * tokens]

@@ -26,10 +26,6 @@ class Mismatch(CuelightError):
     """The recording and our numbers cannot be the same thing, or the recording cannot be read."""
 
 
-class NotYet(CuelightError):
-    """This recording is of something that the product does not do yet."""
-
-
 class Golden:
     """A recorded file, ticked off tensor by tensor; `error` is the largest difference met so far."""
 

@@ -26,7 +26,7 @@ from engine.model.policies import (
 )
 from engine.model.schedule import Schedule, denoised, noised
 from engine.model.stream import LatentStream
-from engine.model.wan import CrossCache
+from engine.model.wan import CausalWan, CrossCache
 from engine.parity.codec import filled_wan_vae
 from engine.parity.dit import attend_with_padding, causal_model, grid_of
 from engine.parity.golden import LIMIT, Golden, Mismatch
@@ -47,6 +47,28 @@ class Heard:
     flow: Tensor
 
 
+def overhear(model: CausalWan) -> list[Heard]:
+    """Everything that the network is asked and answers from now on; clear the list to begin anew."""
+    heard: list[Heard] = []
+
+    def hear(module: nn.Module, inputs: tuple[Tensor, ...], flow: Tensor) -> None:
+        del module
+        heard.append(Heard(inputs[0], inputs[1], flow))
+
+    model.register_forward_hook(hear)
+    return heard
+
+
+def compare_calls(golden: Golden, calls: Sequence[dict[str, Any]], heard: Sequence[Heard]) -> None:
+    """Recorded calls of the network against those that were heard."""
+    golden.expect("the number of calls", len(calls), len(heard))
+    for call, own in zip(calls, heard, strict=True):
+        name = f"call{call['call']:02d}"
+        golden.expect("timesteps", call["timestep"], own.t[0].tolist())
+        golden.compare_if_recorded(f"{name}.noisy", own.x)
+        golden.compare(f"{name}.flow", own.flow)
+
+
 class StreamReplay:
     """One recorded stream, played through ours."""
 
@@ -55,7 +77,7 @@ class StreamReplay:
         self.golden, self.source = golden, _inputs_of(golden)
         self.config = golden.meta("config")
         self.model = causal_model(self.config)
-        self.model.register_forward_hook(self._hear)
+        self.heard = overhear(self.model)
         self.schedule = Schedule(self.config["timestep_shift"])
         self.phantoms = PhantomKeys()
         padded = not golden.path.stem.endswith(WITHOUT_PADDING)
@@ -73,7 +95,6 @@ class StreamReplay:
         )
         self.texts: dict[int, CrossCache] = {}
         self.finished: list[Tensor] = []
-        self.heard: list[Heard] = []
         self.fitted: set[str] = set()
 
     def run(self) -> None:
@@ -158,21 +179,14 @@ class StreamReplay:
         pairs = ((unused.x, used.x), (unused.t, used.t), (unused.flow, used.flow))
         self.heard[-2:] = [Heard(*(torch.cat(pair, dim=1) for pair in pairs))]
 
-    def _hear(self, model: nn.Module, inputs: tuple[Tensor, ...], flow: Tensor) -> None:
-        del model
-        self.heard.append(Heard(inputs[0], inputs[1], flow))
-
     def _compare_calls(self, calls: list[dict[str, Any]], start: int) -> None:
         """Every recorded call of a chunk against the one that was heard."""
         golden = self.golden
-        golden.expect("the number of calls", len(calls), len(self.heard))
+        compare_calls(golden, calls, self.heard)
         for call, heard in zip(calls, self.heard, strict=True):
-            name = f"call{call['call']:02d}"
-            golden.expect("timesteps", call["timestep"], heard.t[0].tolist())
-            golden.compare_if_recorded(f"{name}.noisy", heard.x)
-            golden.compare(f"{name}.flow", heard.flow)
             sigma = self.schedule.sigma(heard.t)[:, :, None, None, None]
-            golden.compare_if_recorded(f"{name}.x0", denoised(heard.x, heard.flow, sigma))
+            clean = denoised(heard.x, heard.flow, sigma)
+            golden.compare_if_recorded(f"call{call['call']:02d}.x0", clean)
             first = start - heard.x.shape[1] if call["phase"] == "recache" else self.first(start)
             golden.expect("current_start", call["current_start"], first * self.stream.cache.tokens_per_latent)
 

@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from engine.core.errors import CuelightError, EngineError
 from engine.core.parameters import LORA_SLOTS
 from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Image
+from engine.model.blend import Method
 from engine.model.load import Choice
 from engine.model.umt5_encoder import Placement
 from engine.model.vae import VAEKind
@@ -61,12 +62,10 @@ class Wanted:
 
 def chosen(snapshot: Snapshot) -> Choice:
     """How the model is to be loaded."""
-    vaes: dict[str, VAEKind] = {name: name for name in get_args(VAEKind)}
-    places: dict[str, Placement] = {name: name for name in get_args(Placement)}
     return Choice(
-        vaes[snapshot.text("engine.vae")],
+        cast(VAEKind, snapshot.text("engine.vae")),
         snapshot.flag("engine.fp8"),
-        places[snapshot.text("engine.text_encoder")],
+        cast(Placement, snapshot.text("engine.text_encoder")),
     )
 
 
@@ -297,7 +296,7 @@ def chunk_settings(snapshot: Snapshot) -> Settings:
         noise_scale=snapshot.number("noise.scale"),
         motion=snapshot.number("noise.motion"),
         transition=snapshot.whole("prompt.transition"),
-        blend="slerp" if snapshot.text("prompt.blend") == "slerp" else "linear",
+        blend=cast(Method, snapshot.text("prompt.blend")),
     )
 
 
