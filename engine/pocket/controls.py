@@ -1,19 +1,25 @@
 """Control pictures of drawn scenes, in VACE's conventions and with the faults of real annotators.
 
-Each maker takes a `Raster` (and the scene as a camera would see it) and gives the control picture, its mask
+Each maker takes a `Raster` and the scene as a camera would see it, and gives the control picture, its mask
 where the mode has one (255 = generate), and the `Guide`: what the control tells, from which the target is
-painted.
+painted. Half of all lines are found by the annotators that the program itself uses.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.pocket.styles import Guide, Image, Plane, Raster, line_distance
+from engine.pocket.guides import from_area, from_depth, from_gray, from_joints, from_lines, luma_of
+from engine.pocket.painting import Guide
+from engine.pocket.scene import Raster
+from engine.pocket.styles import Image, Plane
+from engine.video.annotation import Annotator
+from engine.video.edges import Edges
+from engine.video.opencv import cv2
+from engine.video.scribble import Scribble
 
 KINDS = ("scribble", "edges", "depth", "gray", "pose", "inpaint")
 NEUTRAL = 128
@@ -25,13 +31,16 @@ class Flaws:
     """How far a control is from the truth, drawn once a clip.
 
     `lost` `[H, W]`: 1 where lines are missing. `shift`: by how many pixels (x, y) lines lie beside the truth.
-    `thin`: how strong lines are. `noise`: deviation of the depth, 0..1.
+    `thin`: how strong lines are. `noise`: deviation of the depth, 0..1. `levels`: how many depths are told
+    apart. `wide`: by how many pixels (negative: narrower) a mask is off.
     """
 
     lost: Plane
     shift: NDArray[np.float32]
     thin: float
     noise: float
+    levels: int
+    wide: int
 
     @staticmethod
     def random(rng: np.random.Generator, height: int, width: int) -> Flaws:
@@ -44,6 +53,8 @@ class Flaws:
             shift=rng.normal(size=2).astype(np.float32) * 0.5 * strength,
             thin=rng.uniform(0.5, 1.2),
             noise=0.04 * strength,
+            levels=256 if rng.random() < 0.7 else int(rng.integers(12, 64)),
+            wide=int(np.round(rng.normal() * 1.5 * strength)),
         )
 
 
@@ -56,88 +67,87 @@ class Control:
     guide: Guide
 
 
-def make_control(kind: str, raster: Raster, camera: Image, flaws: Flaws, rng: np.random.Generator) -> Control:
-    """The control of a kind for one moment; `camera` is the scene in a camera's colours."""
-    return _MAKERS[kind](raster, camera, flaws, rng)
+class ControlMaker:
+    """Makes the controls of one clip, picture after picture: real annotators remember the last one."""
+
+    def __init__(
+        self, kind: str, flaws: Flaws, rng: np.random.Generator, annotator: Annotator | None = None
+    ) -> None:
+        """`kind` is one of KINDS; lines are found by `annotator`, or known from the scene without one."""
+        self.kind, self.flaws = kind, flaws
+        self._rng, self._annotator = rng, annotator
+        self._detail = float(rng.uniform(0.2, 0.8))
+
+    @staticmethod
+    def random(kind: str, rng: np.random.Generator, height: int, width: int) -> ControlMaker:
+        """A maker with flaws, half of the time with the program's own annotator of lines."""
+        found = rng.random() < 0.5
+        line_annotators: dict[str, type[Annotator]] = {"scribble": Scribble, "edges": Edges}
+        make = line_annotators.get(kind) if found else None
+        return ControlMaker(kind, Flaws.random(rng, height, width), rng, make() if make else None)
+
+    def make(self, raster: Raster, camera: Image) -> Control:
+        """The control of one moment; `camera` u8 `[H, W, 3]` is the scene in a camera's colours."""
+        match self.kind:
+            case "scribble" | "edges":
+                return self._lines(raster, camera)
+            case "depth":
+                return self._depth(raster)
+            case "gray":
+                luma = np.asarray(cv2.cvtColor(camera, cv2.COLOR_RGB2GRAY), np.uint8)
+                return Control(_spread(luma), None, from_gray(luma_of(_spread(luma))))
+            case "pose":
+                return self._pose(raster)
+            case _:
+                return self._inpaint(raster, camera)
+
+    def _lines(self, raster: Raster, camera: Image) -> Control:
+        dark = self.kind == "scribble"
+        if self._annotator is not None:
+            picture = self._annotator.annotate(camera, self._detail, 1.0, False).control
+            assert picture is not None  # line annotators always draw
+            ink = luma_of(picture)
+            return Control(picture, None, from_lines(1 - ink if dark else ink))
+        ink = self._shifted(raster.lines * (1 - self.flaws.lost))
+        drawn = np.clip(ink * self.flaws.thin * 1.3, 0, 1)
+        return Control(_spread((1 - drawn if dark else drawn) * 255), None, from_lines(ink))
+
+    def _shifted(self, lines: Plane) -> Plane:
+        """Lines a little beside the truth."""
+        matrix = np.array([[1, 0, self.flaws.shift[0]], [0, 1, self.flaws.shift[1]]], np.float32)
+        return np.asarray(cv2.warpAffine(lines, matrix, lines.shape[::-1]), np.float32)
+
+    def _depth(self, raster: Raster) -> Control:
+        noise = self._rng.normal(size=raster.depth.shape).astype(np.float32) * self.flaws.noise
+        true = cv2.GaussianBlur(raster.depth, (0, 0), 0.8)
+        found = np.asarray(cv2.GaussianBlur(raster.depth + noise, (0, 0), 0.8), np.float32)
+        low, high = float(found.min()), float(found.max())
+        steps = self.flaws.levels - 1
+        told = np.round(np.clip((found - low) / max(high - low, 1e-3), 0, 1) * steps) / steps
+        guide = from_depth(np.clip((true - low) / np.float32(max(high - low, 1e-3)), 0, 1))
+        return Control(_spread(told * 255), None, guide)
+
+    def _pose(self, raster: Raster) -> Control:
+        if raster.joints is None:
+            raise ValueError("a pose control needs a scene with a person")
+        return Control(raster.pose, None, from_joints(raster.joints, *raster.depth.shape))
+
+    def _inpaint(self, raster: Raster, camera: Image) -> Control:
+        mask = generated_area(raster, 1 + self.flaws.wide)
+        picture = camera.copy()
+        picture[mask > 127] = NEUTRAL
+        return Control(picture, mask, from_area(mask.astype(np.float32) / np.float32(255)))
 
 
-def _from_lines(raster: Raster, flaws: Flaws) -> Plane:
-    """The lines of a scene as an annotator finds them: some lost, all a little beside the truth."""
-    matrix = np.array([[1, 0, flaws.shift[0]], [0, 1, flaws.shift[1]]], np.float32)
-    found = raster.lines * (1 - flaws.lost)
-    return np.asarray(cv2.warpAffine(found, matrix, found.shape[::-1]), np.float32)
+def generated_area(raster: Raster, wider: int = 1) -> Image:
+    """The inpainting mask `[H, W]`: 255 on the subject and `wider` pixels around it, 0 elsewhere."""
+    size = 2 * abs(wider) + 1
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    change = cv2.dilate if wider > 0 else cv2.erode
+    return np.asarray(change(raster.mask, disk), np.uint8) * np.uint8(255)
 
 
-def _scribble(raster: Raster, camera: Image, flaws: Flaws, rng: np.random.Generator) -> Control:
-    ink = _from_lines(raster, flaws)
-    return Control(_spread((1 - np.clip(ink * flaws.thin * 1.3, 0, 1)) * 255), None, line_guide(ink))
-
-
-def _edges(raster: Raster, camera: Image, flaws: Flaws, rng: np.random.Generator) -> Control:
-    ink = _from_lines(raster, flaws)
-    return Control(_spread(np.clip(ink * flaws.thin * 1.3, 0, 1) * 255), None, line_guide(ink))
-
-
-def _depth(raster: Raster, camera: Image, flaws: Flaws, rng: np.random.Generator) -> Control:
-    noisy = raster.depth + rng.normal(size=raster.depth.shape).astype(np.float32) * flaws.noise
-    soft = np.asarray(cv2.GaussianBlur(noisy, (0, 0), 0.8), np.float32)
-    low, high = float(soft.min()), float(soft.max())
-    picture = _spread((soft - low) / max(high - low, 1e-3) * 255)
-    near = np.clip(raster.depth * 2.2, 0, 1)
-    return Control(picture, None, Guide(_borders(raster.depth, 6), 0.25 + 0.55 * raster.depth, near))
-
-
-def _gray(raster: Raster, camera: Image, flaws: Flaws, rng: np.random.Generator) -> Control:
-    luma = cv2.cvtColor(camera, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    tone = luma / np.float32(255)
-    return Control(_spread(luma), None, Guide(_borders(tone, 4), 0.1 + 0.8 * tone, np.full_like(tone, 0.9)))
-
-
-def _pose(raster: Raster, camera: Image, flaws: Flaws, rng: np.random.Generator) -> Control:
-    body = (raster.pose.max(2) > 30).astype(np.uint8)
-    reach = max(3, round(0.045 * len(body))) | 1
-    body = cv2.dilate(body, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    return Control(raster.pose, None, _area_guide(body.astype(np.float32)))
-
-
-def _inpaint(raster: Raster, camera: Image, flaws: Flaws, rng: np.random.Generator) -> Control:
-    mask = generated_area(raster)
-    picture = camera.copy()
-    picture[mask > 127] = NEUTRAL
-    return Control(picture, mask, _area_guide(mask.astype(np.float32) / np.float32(255)))
-
-
-_MAKERS = {
-    "scribble": _scribble, "edges": _edges, "depth": _depth,
-    "gray": _gray, "pose": _pose, "inpaint": _inpaint,
-}  # fmt: skip
-
-
-def line_guide(lines: Plane) -> Guide:
-    """What lines alone tell: material around them, lighter away from them; far from all is the setting."""
-    away = line_distance(lines) / lines.shape[0]
-    return Guide(lines, 0.30 + 0.42 * (1 - np.exp(-away / 0.08)), np.exp(-((away / 0.17) ** 2)))
-
-
-def _area_guide(area: Plane) -> Guide:
-    """What an area alone tells: material inside, rounder towards its border."""
-    lines = _borders(area, 1)
-    away = line_distance(lines) / lines.shape[0]
-    near = np.asarray(cv2.GaussianBlur(area, (0, 0), 0.8), np.float32)
-    return Guide(lines, 0.30 + 0.42 * (1 - np.exp(-away / 0.08)), near)
-
-
-def _borders(plane: Plane, contrast: float) -> Plane:
-    """Lines 0..1 where a plane changes."""
-    change = cv2.morphologyEx(plane, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    return np.clip(np.asarray(change, np.float32) * contrast, 0, 1)
-
-
-def generated_area(raster: Raster) -> Image:
-    """The inpainting mask `[H, W]`: 255 on the subject and one pixel around it, 0 elsewhere."""
-    return np.asarray(cv2.dilate(raster.mask, np.ones((3, 3), np.uint8)), np.uint8) * np.uint8(255)
-
-
-def _spread(plane: Plane) -> Image:
+def _spread(plane: NDArray[np.float32] | NDArray[np.uint8]) -> Image:
     """0..255 in three equal channels, u8."""
-    return np.repeat(np.clip(plane + 0.5, 0, 255).astype(np.uint8)[..., None], 3, 2)
+    rounded = np.clip(plane.astype(np.float32) + 0.5, 0, 255).astype(np.uint8)
+    return np.repeat(rounded[..., None], 3, 2)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
-from engine.pocket.scene import Element, Part, Points, Scene
+from engine.pocket.outlines import Points
+from engine.pocket.scene import Element, Part, Scene
 from engine.pocket.styles import Plane
+from engine.video.opencv import cv2
 
 Random = np.random.Generator
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -61,8 +61,8 @@ def encode_clip(tae: TAE, clip: Clip) -> tuple[Tensor, Tensor]:
     return tae.encode(to_video(clip.target))[0][0], context[0]
 
 
-def _draw(seed: int) -> Clip:
-    cv2.setNumThreads(1)
+def drawn(seed: int) -> Clip:
+    """A clip of the training set."""
     return draw_clip(seed, FRAMES, *SIZE)
 
 
@@ -86,13 +86,14 @@ def read_shard(path: Path) -> Shard:
     return Shard(tensors["target"], tensors["context"], prompts)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Command line of this stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--shards", type=int, default=40)
+    parser.add_argument("--clips", type=int, default=SHARD, help="of a shard, at most %(default)s")
     parser.add_argument("--processes", type=int, default=2)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     tae = TAE(POCKET_TAE).eval()
     tae.load_state_dict(load_file(options.work / "tae.safetensors"))
     folder = options.work / "latents"
@@ -102,7 +103,7 @@ def main() -> None:
             path = folder / f"shard_{number:04d}.safetensors"
             if not path.exists():
                 first = FIRST_SEED + number * SHARD
-                make_shard(tae, list(pool.map(_draw, range(first, first + SHARD))), path)
+                make_shard(tae, list(pool.map(drawn, range(first, first + options.clips))), path)
                 print(path.name, flush=True)
 
 

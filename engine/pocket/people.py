@@ -12,7 +12,8 @@ import numpy as np
 
 from engine.core.skeleton import BODY_POINTS
 from engine.pocket.elements import Random, random_region, with_background, wobble
-from engine.pocket.scene import Element, Part, Points, Scene
+from engine.pocket.outlines import Points, capsule, ellipse
+from engine.pocket.scene import Element, Part, Scene
 from engine.pocket.skeleton import Joints
 
 # Upper arm, forearm, thigh, shin.
@@ -88,15 +89,15 @@ def _body(rng: Random, joints: Callable[[float], Joints], size: float) -> Elemen
         parts = []
         for side in (0, 1):
             hip, knee, foot = p[8 + 3 * side : 11 + 3 * side]
-            parts += [Part(_capsule(knee, foot, 1.1 * r, 0.7 * r), legs, 0.60, True),
-                      Part(_capsule(hip, knee, 1.6 * r, 1.1 * r), legs, 0.61, True)]  # fmt: skip
+            parts += [Part(capsule(knee, foot, 1.1 * r, 0.7 * r), legs, 0.60, True),
+                      Part(capsule(hip, knee, 1.6 * r, 1.1 * r), legs, 0.61, True)]  # fmt: skip
         torso = p[[2, 5, 11, 8]] + np.array([[-r, -r], [r, -r], [1.8 * r, 1.5 * r], [-1.8 * r, 1.5 * r]])
         parts.append(Part(torso, top, 0.64, True))
         for side in (0, 1):
             shoulder, elbow, hand = p[2 + 3 * side : 5 + 3 * side]
-            parts += [Part(_capsule(shoulder, elbow, 1.1 * r, 0.8 * r), top, 0.66, True),
-                      Part(_capsule(elbow, hand, 0.75 * r, 0.6 * r), skin, 0.67, True)]  # fmt: skip
-        parts.append(Part(_capsule(p[1], p[0], 0.9 * r, 0.9 * r), skin, 0.68, True))
+            parts += [Part(capsule(shoulder, elbow, 1.1 * r, 0.8 * r), top, 0.74, True),
+                      Part(capsule(elbow, hand, 0.75 * r, 0.6 * r), skin, 0.75, True)]  # fmt: skip
+        parts.append(Part(capsule(p[1], p[0], 0.9 * r, 0.9 * r), skin, 0.65, True))
         at = p[0] + np.array([0, -0.3 * r])
         parts += _head(at, 2.0 * r, skin, hair)
         return parts + (_face(at, 2.0 * r, hair, np.sin(t + blink)) if face else [])
@@ -104,27 +105,10 @@ def _body(rng: Random, joints: Callable[[float], Joints], size: float) -> Elemen
     return element
 
 
-def _capsule(a: Points, b: Points, start: float, end: float) -> Points:
-    """Outline of a limb from a to b with the radii of its two ends."""
-    angle = np.arctan2(*(b - a)[::-1])
-    back = angle + np.linspace(np.pi / 2, 3 * np.pi / 2, 9)
-    front = angle + np.linspace(-np.pi / 2, np.pi / 2, 9)
-    return np.concatenate([
-        a + start * np.stack([np.cos(back), np.sin(back)], 1),
-        b + end * np.stack([np.cos(front), np.sin(front)], 1),
-    ])  # fmt: skip
-
-
-def _circle() -> Points:
-    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    return np.stack([np.cos(angle), np.sin(angle)], 1)
-
-
 def _head(at: Points, radius: float, skin: int, hair: int) -> list[Part]:
     """A head seen from the front: hair behind, skin before."""
-    circle = _circle()
-    return [Part(circle * [1.05, 1.2] * radius + at - [0, 0.25 * radius], hair, 0.70, True),
-            Part(circle * [0.85, 1.1] * radius + at, skin, 0.72, True)]  # fmt: skip
+    return [Part(ellipse(at - [0, 0.25 * radius], 1.05 * radius, 1.2 * radius), hair, 0.66, True),
+            Part(ellipse(at, 0.85 * radius, 1.1 * radius), skin, 0.70, True)]  # fmt: skip
 
 
 def _face(at: Points, radius: float, hair: int, look: float) -> list[Part]:
@@ -132,8 +116,8 @@ def _face(at: Points, radius: float, hair: int, look: float) -> list[Part]:
     shift = np.array([0.12 * radius * look, 0])
     parts = []
     for side in (-1, 1):
-        eye = _circle() * [0.17, 0.10] * radius + at + shift + [side * 0.34 * radius, -0.1 * radius]
-        parts.append(Part(eye, hair, 0.74, True))
+        middle = at + shift + [side * 0.34 * radius, -0.1 * radius]
+        parts.append(Part(ellipse(middle, 0.17 * radius, 0.10 * radius), hair, 0.88, True))
     bow = 0.05 - 0.08 * np.cos(np.linspace(-1.5, 1.5, 7)) * look
     mouth = np.stack([np.linspace(-0.3, 0.3, 7), bow], 1) * radius + at + shift + [0, 0.5 * radius]
-    return [*parts, Part(mouth, hair, 0.75, True, closed=False)]
+    return [*parts, Part(mouth, hair, 0.89, True, closed=False)]

@@ -1,8 +1,9 @@
 """A scene in motion and how one moment of it becomes a `Raster`: region ids, depth, lines, mask, skeleton.
 
 A `Scene` is a stack of elements, each a function of time that gives closed or open outlines with exact
-geometry. Coordinates: y in 0..1 from top to bottom, x in 0..aspect. Knows nothing about colour or networks,
-and draws no random numbers: what is in a scene is decided in `elements`, `people` and `scenes`.
+geometry; closed ones are round bodies (`relief`). Coordinates: y in 0..1 from top to bottom, x in
+0..aspect. Knows nothing about colour or networks, and draws no random numbers: what is in a scene is decided
+in `elements`, `people` and `scenes`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from engine.pocket.outlines import Points
+from engine.pocket.relief import SUBPIXEL, lift
 from engine.pocket.skeleton import Joints, draw_skeleton
-from engine.pocket.styles import Image, Plane, Raster
+from engine.pocket.styles import Image, Plane
+from engine.video.opencv import cv2
 
-Points = NDArray[np.float64]
-SUBPIXEL = 4  # fractional bits of OpenCV's drawing coordinates
+
+@dataclass(frozen=True)
+class Raster:
+    """One moment of a scene before paint: planes `[H, W]` and the skeleton's picture, RGB `[H, W, 3]`.
+
+    Region ids (0 = far background), depth 0..1 (near = 1), lines 0..1, mask 0/1 (1 = the subject), joints
+    `[14, 2]` in pixels where there is a person.
+    """
+
+    ids: Image
+    depth: Plane
+    lines: Plane
+    mask: Image
+    pose: Image
+    joints: Joints | None
 
 
 @dataclass(frozen=True)
@@ -76,14 +91,15 @@ class Scene:
             points = [(corners * (1 << SUBPIXEL)).round().astype(np.int32)]
             if part.closed:
                 cv2.fillPoly(ids, points, part.region, shift=SUBPIXEL)
-                cv2.fillPoly(depth, points, part.depth, shift=SUBPIXEL)
+                lift(depth, corners, part.depth)
                 cv2.fillPoly(lines, points, 0, shift=SUBPIXEL)
                 cv2.fillPoly(mask, points, int(part.subject), shift=SUBPIXEL)
             cv2.polylines(lines, points, part.closed, 255, thick, cv2.LINE_AA, SUBPIXEL)
-        if self.skeleton is not None:
-            draw_skeleton(pose, (self.skeleton(t) + self.drift * t) * height)
+        joints = None if self.skeleton is None else (self.skeleton(t) + self.drift * t) * height
+        if joints is not None:
+            draw_skeleton(pose, joints)
         ink = lines.astype(np.float32) / np.float32(255)
-        return Raster(ids, depth, ink, mask, pose)
+        return Raster(ids, np.clip(depth, 0, 1), ink, mask, pose, joints)
 
 
 def _draw_field(values: Plane, levels: int, ids: Image, depth: Plane, lines: Image, thick: int) -> None:

@@ -27,11 +27,17 @@ from engine.pocket.scene import Element, Part, Scene
 RINGS = 8  # of a tunnel
 
 
-def random_scene(rng: Random, aspect: float) -> Scene:
-    """A scene of a random kind; the same generator state gives the same scene."""
-    kind = rng.choice(["figure", "portrait", "shapes", "waves", "tunnel", "lines", "blobs"],
-                      p=[0.26, 0.22, 0.16, 0.07, 0.07, 0.12, 0.10])  # fmt: skip
-    return BUILDERS[str(kind)](rng, aspect)
+SHARES = {"figure": 0.27, "portrait": 0.27, "shapes": 0.15, "waves": 0.06, "tunnel": 0.06, "lines": 0.10,
+          "blobs": 0.09}  # fmt: skip
+"""How often each kind of scene is drawn."""
+
+
+def random_scene(rng: Random, aspect: float, *, person: bool = False) -> Scene:
+    """A scene of a random kind, or one with a `person`; the same generator state gives the same scene."""
+    kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
+    if person and kind not in ("figure", "portrait"):
+        kind = "figure" if rng.random() < 0.6 else "portrait"
+    return BUILDERS[kind](rng, aspect)
 
 
 def _shapes(rng: Random, aspect: float) -> Scene:

@@ -1,15 +1,13 @@
-"""Looks of the drawn scenes: every word of the prompt vocabulary that changes a picture, and how it paints.
+"""Looks of the drawn scenes: every word of the prompt vocabulary that changes a picture, as numbers.
 
-A look turns a `Raster` (which region, how deep, where the lines are) into a picture. Materials give a colour
-ramp and the way lines catch light, palette words recolour it, settings paint what is behind. Knows nothing
-about motion, networks or files.
+Materials answer light, palette words recolour them, settings are what is behind; `painting` uses them. Knows
+nothing about motion, networks or files.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,17 +18,28 @@ Plane = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Material:
-    """Colour stops from shadow to light (RGB 0..1), a line's colour, its glow, how round the surface is."""
+    """How a material answers light; colours are RGB 0..1.
+
+    `ramp`: from shadow to light. `line`, `glow`: the colour of its lines and how far they shine. `relief`:
+    how much of its light depends on how a surface lies (0..1). `shine`, `sharpness`: strength and narrowness
+    of highlights. `mirror`: how much it shows a sky and a ground instead of the lamp (0..1). `bands`,
+    `veins`: number and strength of stripes that follow its tones.
+    """
 
     ramp: tuple[Color, ...]
     line: Color
     glow: float = 0.0
-    bevel: float = 0.3
+    relief: float = 0.6
+    shine: float = 0.0
+    sharpness: float = 24.0
+    mirror: float = 0.0
+    bands: float = 0.0
+    veins: float = 0.0
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Colours of the far background from top to bottom, and how much depth fades into them (0..1)."""
+    """Colours of the far background, away from things and around them, and how much it dims them (0..1)."""
 
     top: Color
     bottom: Color
@@ -39,42 +48,54 @@ class Setting:
 
 MATERIALS: dict[str, Material] = {
     "clay": Material(
-        ((0.25, 0.22, 0.20), (0.55, 0.48, 0.43), (0.86, 0.80, 0.74)), (0.10, 0.08, 0.08), bevel=0.25
+        ((0.20, 0.12, 0.09), (0.55, 0.36, 0.27), (0.80, 0.60, 0.48), (0.93, 0.80, 0.70)),
+        (0.12, 0.07, 0.05), relief=0.6,
     ),
     "gold": Material(
-        ((0.30, 0.14, 0.02), (0.80, 0.52, 0.10), (1.00, 0.88, 0.45)), (1.00, 0.97, 0.80), 0.2, 0.55
+        ((0.12, 0.04, 0.00), (0.46, 0.24, 0.03), (0.86, 0.58, 0.10), (1.00, 0.82, 0.30), (1.00, 0.96, 0.72)),
+        (1.00, 0.95, 0.70), 0.15, relief=0.95, shine=0.7, sharpness=18,
     ),
     "chrome": Material(
-        ((0.08, 0.10, 0.14), (0.55, 0.60, 0.66), (0.97, 0.98, 1.00)), (0.02, 0.03, 0.05), 0.0, 0.65
+        ((0.02, 0.03, 0.05), (0.16, 0.18, 0.22), (0.50, 0.55, 0.60), (0.82, 0.88, 0.94), (1.00, 1.00, 1.00)),
+        (0.02, 0.03, 0.05), relief=1.0, shine=0.8, sharpness=40, mirror=0.75,
     ),
     "lava": Material(
-        ((0.06, 0.02, 0.02), (0.22, 0.05, 0.03), (0.45, 0.10, 0.04)), (1.00, 0.55, 0.08), 0.8, 0.2
+        ((0.03, 0.01, 0.01), (0.14, 0.02, 0.01), (0.55, 0.07, 0.01), (0.95, 0.30, 0.03), (1.00, 0.78, 0.20)),
+        (1.00, 0.55, 0.08), 0.7, relief=0.55,
     ),
     "ice": Material(
-        ((0.18, 0.38, 0.58), (0.52, 0.76, 0.90), (0.90, 0.98, 1.00)), (1.00, 1.00, 1.00), 0.25, 0.35
+        ((0.06, 0.22, 0.42), (0.22, 0.52, 0.76), (0.56, 0.82, 0.94), (0.88, 0.97, 1.00)),
+        (1.00, 1.00, 1.00), 0.2, relief=0.7, shine=0.6, sharpness=30,
     ),
     "neon": Material(
-        ((0.02, 0.01, 0.06), (0.08, 0.03, 0.16), (0.16, 0.06, 0.28)), (0.20, 1.00, 0.95), 0.9, 0.1
+        ((0.01, 0.00, 0.04), (0.05, 0.01, 0.14), (0.16, 0.03, 0.34), (0.42, 0.08, 0.62)),
+        (0.15, 1.00, 0.95), 0.9, relief=0.5,
     ),
     "marble": Material(
-        ((0.62, 0.60, 0.60), (0.82, 0.80, 0.79), (0.97, 0.96, 0.94)), (0.25, 0.24, 0.28), 0.0, 0.2
+        ((0.40, 0.40, 0.43), (0.72, 0.71, 0.71), (0.90, 0.89, 0.87), (1.00, 0.99, 0.97)),
+        (0.34, 0.34, 0.38), relief=0.5, shine=0.15, sharpness=20, bands=3.0, veins=0.10,
     ),
     "smoke": Material(
-        ((0.14, 0.15, 0.17), (0.36, 0.37, 0.40), (0.64, 0.65, 0.68)), (0.88, 0.89, 0.92), 0.4, 0.2
+        ((0.05, 0.05, 0.06), (0.20, 0.21, 0.23), (0.38, 0.39, 0.42), (0.60, 0.61, 0.64)),
+        (0.70, 0.71, 0.74), 0.5, relief=0.3,
     ),
     "moss": Material(
-        ((0.07, 0.14, 0.04), (0.22, 0.38, 0.10), (0.50, 0.64, 0.22)), (0.03, 0.07, 0.02), 0.0, 0.3
+        ((0.02, 0.06, 0.01), (0.10, 0.22, 0.04), (0.28, 0.45, 0.10), (0.58, 0.70, 0.24)),
+        (0.02, 0.06, 0.01), relief=0.7,
     ),
     "velvet": Material(
-        ((0.20, 0.02, 0.10), (0.46, 0.05, 0.22), (0.72, 0.16, 0.38)), (0.96, 0.52, 0.66), 0.15, 0.4
+        ((0.88, 0.30, 0.52), (0.52, 0.04, 0.24), (0.30, 0.01, 0.14), (0.44, 0.04, 0.22), (0.86, 0.34, 0.54)),
+        (0.98, 0.58, 0.72), 0.1, relief=0.9,
     ),
     "circuit": Material(
-        ((0.01, 0.08, 0.05), (0.03, 0.22, 0.13), (0.10, 0.40, 0.24)), (0.60, 1.00, 0.30), 0.5, 0.1
+        ((0.00, 0.05, 0.03), (0.01, 0.14, 0.08), (0.03, 0.34, 0.18), (0.30, 0.85, 0.40)),
+        (0.65, 1.00, 0.35), 0.5, relief=0.3, bands=4.0, veins=0.16,
     ),
     "paper": Material(
-        ((0.60, 0.54, 0.44), (0.80, 0.75, 0.64), (0.98, 0.95, 0.87)), (0.20, 0.14, 0.10), 0.0, 0.15
+        ((0.60, 0.52, 0.40), (0.84, 0.77, 0.63), (0.96, 0.91, 0.80), (1.00, 0.98, 0.90)),
+        (0.22, 0.15, 0.10), relief=0.35,
     ),
-}
+}  # fmt: skip
 
 PALETTES: dict[str, Color] = {
     "red": (1.00, 0.16, 0.14), "orange": (1.00, 0.55, 0.10), "yellow": (1.00, 0.92, 0.20),
@@ -86,10 +107,10 @@ SETTINGS: dict[str, Setting] = {
     "night": Setting((0.01, 0.02, 0.08), (0.04, 0.06, 0.16), 0.2),
     "day": Setting((0.45, 0.68, 0.94), (0.80, 0.88, 0.94), 0.1),
     "dawn": Setting((0.34, 0.20, 0.44), (0.98, 0.62, 0.40), 0.2),
-    "fog": Setting((0.72, 0.74, 0.76), (0.82, 0.83, 0.84), 0.5),
+    "fog": Setting((0.72, 0.74, 0.76), (0.82, 0.83, 0.84), 0.3),
     "space": Setting((0.00, 0.00, 0.01), (0.05, 0.01, 0.10), 0.05),
     "forest": Setting((0.05, 0.16, 0.08), (0.12, 0.26, 0.08), 0.2),
-    "ocean": Setting((0.02, 0.20, 0.36), (0.02, 0.42, 0.52), 0.3),
+    "ocean": Setting((0.02, 0.20, 0.36), (0.02, 0.42, 0.52), 0.2),
     "city": Setting((0.14, 0.12, 0.20), (0.42, 0.30, 0.26), 0.15),
 }
 
@@ -123,82 +144,3 @@ def random_look(rng: np.random.Generator, subject: str) -> Look:
         setting=str(rng.choice(list(SETTINGS))) if rng.random() < 0.75 else None,
         subject=subject if rng.random() < 0.6 else None,
     )
-
-
-@dataclass(frozen=True)
-class Raster:
-    """What a scene is before paint: planes `[H, W]` and the skeleton's picture, RGB `[H, W, 3]`.
-
-    Region ids (0 = far background), depth 0..1 (near = 1), lines 0..1, mask 0/1 (1 = the subject).
-    """
-
-    ids: Image
-    depth: Plane
-    lines: Plane
-    mask: Image
-    pose: Image
-
-
-def _ramp(material: Material, palette: str | None) -> Plane:
-    """Colour table `[256, 3]` of a material, recoloured where a palette word asks for it."""
-    stops = np.array(material.ramp, np.float32)
-    if palette is not None:
-        light = stops.mean(1, keepdims=True)
-        tint = np.array(PALETTES[palette], np.float32)
-        tinted = np.where(light < 0.5, light * 1.7 * tint, 1 - (1 - light) * (1.6 - 1.1 * tint))
-        stops = 0.15 * stops + 0.85 * np.clip(tinted, 0, 1).astype(np.float32)
-    at = np.linspace(0, 1, 256)
-    stop_at = np.linspace(0, 1, len(stops))
-    return np.stack([np.interp(at, stop_at, stops[:, c]) for c in range(3)], 1).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Guide:
-    """What a control picture tells, and so all that a picture may depend on beside the words.
-
-    Planes `[H, W]`, 0..1: `lines` where lines are, `tone` how light the material is, `near` how much material
-    there is rather than setting.
-    """
-
-    lines: Plane
-    tone: Plane
-    near: Plane
-
-
-def paint(guide: Guide, look: Look) -> Image:
-    """Paint what a control picture tells in a look, RGB u8 `[H, W, 3]`.
-
-    Nothing else enters: the same control and the same words give the same picture, which is what a small
-    model can learn, and what makes it follow.
-    """
-    material = MATERIALS[look.material or "clay"]
-    setting = SETTINGS[look.setting or "day"]
-    height = guide.lines.shape[0]
-    away = np.minimum(line_distance(guide.lines), 0.12 * height)
-    dome = cv2.GaussianBlur(away, (0, 0), 0.012 * height + 0.3)
-    slope = cv2.Sobel(dome, cv2.CV_32F, 1, 0, ksize=3) + cv2.Sobel(dome, cv2.CV_32F, 0, 1, ksize=3)
-    light = guide.tone + material.bevel * np.clip(-slope / 10, -0.5, 0.5)
-    color = _ramp(material, look.palette)[np.clip(light * 255, 0, 255).astype(np.uint8)]
-    down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    far = np.array(setting.top, np.float32) * (1 - down) + np.array(setting.bottom, np.float32) * down
-    near = guide.near[..., None] * (1 - setting.haze)
-    return _ink(color * near + far * (1 - near), guide.lines, material, look.palette)
-
-
-def line_distance(lines: Plane) -> Plane:
-    """Pixels from each point to the nearest line; the picture's height where there is none."""
-    distance = cv2.distanceTransform((lines < 0.3).astype(np.uint8), cv2.DIST_L2, 3)
-    return np.minimum(np.asarray(distance, np.float32), np.float32(len(lines)))
-
-
-def _ink(color: Plane, lines: Plane, material: Material, palette: str | None) -> Image:
-    """Draw the lines of a raster over its colours the way the material shows them."""
-    ink = np.array(material.line, np.float32)
-    if palette is not None and material.glow > 0.3:
-        ink = 0.25 * ink + 0.75 * np.array(PALETTES[palette], np.float32)
-    sharp = np.clip(lines * 1.1, 0, 1)[..., None]
-    color = color * (1 - sharp) + ink * sharp
-    if material.glow:
-        halo = cv2.GaussianBlur(lines, (0, 0), 0.02 * lines.shape[0])[..., None]
-        color = color + ink * halo * material.glow
-    return np.clip(color * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from engine.pocket.synonyms import SYNONYMS
 from engine.pocket.training import Stage
 
 CHUNK = 3
+KEPT = ((0,), (CHUNK - 1,), (0, CHUNK - 1))
 SHIFT = 5.0
 VISITED = tuple(SHIFT * u / (1 + (SHIFT - 1) * u) for u in (1.0, 0.75, 0.5, 0.25, 1 / 3, 2 / 3))
 """Noise levels of the one- to four-step schedules (engine/model/schedule.py)."""
@@ -43,10 +45,19 @@ SCALES = {"none": 0.12, "weak": 0.28, "full": 0.45, "more": 0.15}
 SOFT_REACH = 5
 """Latents a side over which `softened` averages: 40 pixels."""
 
-SEAMS = 0.5
+SEAMS = 0.75
 """How much the steps between neighbouring latents count beside the latents themselves."""
 
-PAST_SHARE = 0.4
+BROAD = 2.0
+"""How much the mean error of 4x4 latents counts: a patch of a wrong colour is seen from afar."""
+
+OWN_PAST_SHARE = 0.6
+"""How many pasts the model makes itself, as it does live, instead of being given the true one."""
+
+EXTENDED_SHARE = 0.06
+"""How many samples get key frames instead of control: the first latent is given, the last, or both."""
+
+PAST_SHARE = 0.5
 """How many second chunks see the first. With more, it learns to copy the past, not to follow the control."""
 
 
@@ -71,12 +82,20 @@ class PastCache:
 
 @dataclass(frozen=True)
 class Batch:
-    """`clean` `[B, 3, 16, h, w]`, `past` the same or None, `context` `[B, 96, 3, h, w]`, one prompt each."""
+    """`clean` `[B, 3, 16, h, w]`, `context` `[B, 96, 3, h, w]`, one prompt each; `past` the chunk before."""
 
     clean: Tensor
-    past: Tensor | None
     context: Tensor
     prompts: list[str]
+    past: Past | None
+
+
+@dataclass(frozen=True)
+class Past:
+    """The chunk before a batch: `clean` `[B, 3, 16, h, w]` and its `context` `[B, 96, 3, h, w]`."""
+
+    clean: Tensor
+    context: Tensor
 
 
 @torch.no_grad()
@@ -131,7 +150,7 @@ def sample(shards: list[Shard], rng: np.random.Generator, tokens: int) -> Batch:
     size = max(1, tokens // (CHUNK * (crop_h // 2) * (crop_w // 2)))
     first = 0 if rng.random() < 0.5 else CHUNK
     remembers = first > 0 and rng.random() < PAST_SHARE
-    clean, past, context, prompts = [], [], [], []
+    clean, past, past_context, context, prompts = [], [], [], [], []
     for _ in range(size):
         shard = shards[rng.integers(len(shards))]
         clip = int(rng.integers(len(shard.prompts)))
@@ -140,10 +159,28 @@ def sample(shards: list[Shard], rng: np.random.Generator, tokens: int) -> Batch:
         area = (..., slice(top, top + crop_h), slice(left, left + crop_w))
         clean.append(shard.target[clip, first : first + CHUNK][area])
         past.append(shard.target[clip, :CHUNK][area])
-        context.append(shard.context[clip, :, first : first + CHUNK][area])
+        past_context.append(shard.context[clip, :, :CHUNK][area])
+        control = shard.context[clip, :, first : first + CHUNK][area].float()
+        if rng.random() < EXTENDED_SHARE and (control[2 * LATENT_CHANNELS :] == 1).all():
+            control = key_frames(clean[-1].float(), control, KEPT[rng.integers(len(KEPT))])
+        context.append(control)
         prompts.append(shard.prompts[clip])
-    before = torch.stack(past).float() if remembers else None
-    return Batch(torch.stack(clean).float(), before, torch.stack(context).float(), prompts)
+    before = Past(torch.stack(past).float(), torch.stack(past_context).float()) if remembers else None
+    return Batch(torch.stack(clean).float(), torch.stack(context), prompts, before)
+
+
+def key_frames(clean: Tensor, context: Tensor, kept: tuple[int, ...]) -> Tensor:
+    """The context `[96, 3, h, w]` of a chunk where some latents of `clean` `[3, 16, h, w]` are given.
+
+    Nothing is told of the others. `context` is any of the same size that has a mask of ones: what it says
+    about kept pictures is the latent of gray, which is what is told of the others here.
+    """
+    gray = context[:LATENT_CHANNELS]
+    given = torch.zeros(CHUNK, 1, 1)
+    given[list(kept)] = 1
+    inactive = gray + (clean.transpose(0, 1) - gray) * given
+    mask = (1 - given).expand(len(context) - 2 * LATENT_CHANNELS, *context.shape[1:])
+    return torch.cat([inactive, gray, mask])
 
 
 def noise_levels(size: int) -> Tensor:
@@ -167,7 +204,7 @@ def softened(latents: Tensor, scale: Tensor) -> Tensor:
     At 0 only the broad areas are left, which is all that words alone could tell; from 1 on everything stays.
     So the knob means something between its ends: without this the model draws every line as soon as it hears
     of it. A line at half its contrast is still seen as a line, so detail grows with the square of the scale.
-    The autoencoder's encoder is linear, so the mix of latents is that of pictures.
+    The autoencoder's encoder is nearly linear, so the mix of latents is that of pictures.
     """
     flat = latents.flatten(0, 1)
     wide = nn.functional.pad(flat, (SOFT_REACH // 2,) * 4, mode="replicate")
@@ -175,23 +212,32 @@ def softened(latents: Tensor, scale: Tensor) -> Tensor:
     return broad.lerp(latents, scale.clamp(max=1).square()[:, :, None, None, None])
 
 
-def remember(model: Pocket, past: Tensor, text: Tensor) -> tuple[PastCache, CachePlan]:
-    """What the live cache holds of a past `[B, 3, 16, h, w]`, and the plan of the chunk that follows.
+@torch.no_grad()
+def past_of(model: Pocket, past: Past, text: Tensor, scale: Tensor) -> Tensor:
+    """What a chunk is told of the one before it: latents `[B, 3, 16, h, w]`.
 
-    The past is disturbed by up to 0.3 of noise, as a generated one would be. No gradient goes through it: the
-    model learns to read its memories, not to write them.
+    Most pasts the model makes itself, in one step from noise, so that it meets its own faults and does not
+    build on them; the others are the true ones, disturbed by up to 0.3 of noise.
+    """
+    if torch.rand(()) < OWN_PAST_SHARE:
+        noise = torch.randn_like(past.clean)
+        t = torch.full((len(noise), CHUNK), 1000.0)
+        own: Tensor = model.dit(noise, t, text, context=past.context, context_scale=scale)
+        return own
+    truth = softened(past.clean, scale)
+    return truth + torch.randn_like(truth) * torch.rand(len(truth), 1, 1, 1, 1) * 0.3
+
+
+@torch.no_grad()
+def remember(model: Pocket, shown: Tensor, text: Tensor) -> tuple[PastCache, CachePlan]:
+    """What the live cache holds after a chunk `[B, 3, 16, h, w]`, and the plan of the one that follows.
+
+    No gradient goes through it: the model learns to read its memories, not to write them.
     """
     own, following = tuple(range(CHUNK)), tuple(range(CHUNK, 2 * CHUNK))
-    disturbed = past + torch.randn_like(past) * torch.rand(len(past), 1, 1, 1, 1) * 0.3
     cache = PastCache()
-    with torch.no_grad():
-        model.dit(
-            disturbed,
-            torch.zeros(len(past), CHUNK),
-            text,
-            cache=cache,
-            plan=CachePlan((), (), query_positions=own, key_positions=own),
-        )
+    plan = CachePlan((), (), query_positions=own, key_positions=own)
+    model.dit(shown, torch.zeros(len(shown), CHUNK), text, cache=cache, plan=plan)
     cache.recording = False
     return cache, CachePlan((), (), query_positions=following, key_positions=own + following)
 
@@ -215,13 +261,14 @@ def channel_weights(tae: TAE, latents: Tensor) -> Tensor:
 
 
 def errors_of(clean: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Error per sample `[B]` of latents `[B, F, 16, h, w]`: of each, and of its step to its neighbours.
+    """Error per sample `[B]` of latents `[B, F, 16, h, w]`: of each, its steps to neighbours, patches.
 
     A step between neighbours that is not in the target is a seam, which is seen before anything else.
     """
     error = (clean - target) * weights.sqrt()[:, None, None]
     seams = error.diff(dim=3).square().mean((1, 2, 3, 4)) + error.diff(dim=4).square().mean((1, 2, 3, 4))
-    return error.square().mean((1, 2, 3, 4)) + SEAMS * seams
+    broad = nn.functional.avg_pool2d(error.flatten(0, 1), 4).square().view(len(error), -1).mean(1)
+    return error.square().mean((1, 2, 3, 4)) + SEAMS * seams + BROAD * broad
 
 
 def loss_of(model: Pocket, batch: Batch, weights: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -234,8 +281,9 @@ def loss_of(model: Pocket, batch: Batch, weights: Tensor) -> tuple[Tensor, dict[
     text = model.embed(batch.prompts)
     scale = context_scales(size)
     target = softened(batch.clean, scale)
-    past = None if batch.past is None else softened(batch.past, scale)
-    cache, plan = (None, None) if past is None else remember(model, past, text)
+    cache, plan = None, None
+    if batch.past is not None:
+        cache, plan = remember(model, past_of(model, batch.past, text, scale), text)
     sigma = noise_levels(size)
     noise = torch.randn_like(target)
     mix = sigma[:, None, None, None, None]
@@ -261,19 +309,22 @@ def export(stage: Stage, model: Pocket, folder: Path) -> None:
     )
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Command line of this stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, help="where the weights go; default WORK/out")
+    parser.add_argument("--begin", type=Path, metavar="DIR", help="dit and text to begin with")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--minutes", type=float, help="end, cooled down, by then or at --steps")
     parser.add_argument("--tokens", type=int, default=4096, help="tokens of a batch")
     parser.add_argument("--rate", type=float, default=1.5e-3)
-    options = parser.parse_args()
-    out = options.out or options.work / "out"
+    options = parser.parse_args(argv)
+    out = options.work / "out"
     torch.manual_seed(0)
     model = Pocket()
+    if options.begin:
+        model.dit.load_state_dict(load_file(options.begin / "dit.safetensors"))
+        model.text.load_state_dict(load_file(options.begin / "text.safetensors"))
     stage = Stage(
         model,
         options.work / "dit",

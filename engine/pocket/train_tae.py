@@ -1,24 +1,24 @@
 """The autoencoder of Pocket: `python -m engine.pocket.train_tae --work DIR`.
 
-The encoder is linear algebra over drawn clips (`tae_start`) and final at once, so that latents can be cached
-while the decoder is still being sharpened here. Pictures and control pictures both pass through it, so both
-are in the data. Noise on the latents prepares the decoder for what diffusion hands it: a little everywhere,
-and steps from one token of the transformer to the next, which it learns to smooth.
+It begins with linear algebra over drawn clips (`tae_start`) or with other weights (`--begin`), and both
+halves learn. Pictures and control pictures pass through it, so both are in the data. Noise on the latents
+prepares the decoder for what diffusion hands it: a little everywhere, and steps from one token of the
+transformer to the next, which it learns to smooth.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as functional
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engine.model.tae import POCKET_TAE, TAE
@@ -33,6 +33,9 @@ FIRST_SEED = 10_000
 LATENT_NOISE = 0.08
 TOKEN_NOISE = 0.3
 """Largest deviation of what each token (2x2 latents) is off by as a whole; drawn anew for every clip."""
+
+LOUDEST = 2.0
+"""Latents beyond this are held down: the decoder squeezes all above 3, and with them the strong colours."""
 
 
 def draw_pool(work: Path, clips: int) -> NDArray[np.uint8]:
@@ -50,7 +53,6 @@ def draw_pool(work: Path, clips: int) -> NDArray[np.uint8]:
 
 def _draw(seed: int) -> list[NDArray[np.uint8]]:
     """A clip's picture, twice for its weight, and one of its controls."""
-    cv2.setNumThreads(1)
     clip = draw_clip(seed, FRAMES, *SIZE)
     return [clip.target, clip.target, clip.control]
 
@@ -75,15 +77,16 @@ def disturbed(latents: Tensor) -> Tensor:
 
 
 def loss_of(tae: TAE, video: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Squared and absolute error of pictures, and the error of their slopes."""
-    with torch.no_grad():
-        latents, _ = tae.encode(video)
+    """Squared and absolute error of pictures, the error of their slopes, and latents that are too large."""
+    latents, _ = tae.encode(video)
+    loud = (latents.abs() - LOUDEST).clamp_min(0).square().mean()
     decoded, _ = tae.decode_unclamped(disturbed(latents))
     error, square = functional.l1_loss(decoded, video), functional.mse_loss(decoded, video)
     slopes = sum(
         (functional.l1_loss(decoded.diff(dim=d), video.diff(dim=d)) for d in (3, 4)), torch.zeros(())
     )
-    return error + square + slopes, {"l1": error.item(), "mse": square.item(), "slopes": slopes.item()}
+    parts = {"l1": error, "mse": square, "slopes": slopes, "loud": loud}
+    return error + square + slopes + loud, {name: part.item() for name, part in parts.items()}
 
 
 def export(weights: dict[str, Tensor], path: Path) -> None:
@@ -91,22 +94,33 @@ def export(weights: dict[str, Tensor], path: Path) -> None:
     save_file({k: v.contiguous() for k, v in weights.items()}, path)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Command line of this stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=240)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--begin", type=Path, metavar="FILE", help="weights to begin with")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--minutes", type=float, help="end, cooled down, by then or at --steps")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=4e-4)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     torch.manual_seed(0)
     pool = draw_pool(options.work, options.clips)
     tae = TAE(POCKET_TAE)
-    start(tae, sample(pool, 160, np.random.default_rng(0)))
-    tae.encoder.requires_grad_(False)
+    if options.begin:
+        tae.load_state_dict(load_file(options.begin))
+    else:
+        start(tae, sample(pool, 160, np.random.default_rng(0)))
     out = options.work / "tae.safetensors"
-    stage = Stage(tae, options.work / "tae", steps=options.steps, rate=options.rate)
+    stage = Stage(
+        tae,
+        options.work / "tae",
+        steps=options.steps,
+        minutes=options.minutes,
+        rate=options.rate,
+        decay=0.995,
+    )
     stage.begin()
     if stage.step == 0:
         export(tae.state_dict(), out)

@@ -3,9 +3,6 @@
 import pytest
 import torch
 
-# Before engine.pocket: OpenCV points two variables of Qt at itself, and this module puts them back. Without
-# it the window's tests of the same run would abort; Pocket itself may not import it.
-import engine.video.opencv  # noqa: F401
 from engine.model.tae import POCKET_TAE, TAE
 from engine.pocket.clips import Clip, draw_clip
 from engine.pocket.latents import to_video

@@ -1,20 +1,25 @@
 """Control pictures follow VACE's conventions, which the live annotators follow too."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from engine.core.skeleton import COLORS, LIMBS
 from engine.pocket.clips import draw_clip
-from engine.pocket.controls import KINDS, NEUTRAL, Control, Flaws, make_control
+from engine.pocket.controls import KINDS, NEUTRAL, Control, ControlMaker, Flaws
 from engine.pocket.people import figure
+from engine.pocket.scene import Raster
 from engine.pocket.scenes import BUILDERS
 from engine.pocket.skeleton import draw_skeleton
-from engine.pocket.styles import Raster
+from engine.video.annotators import make_annotator
 from engine.video.opencv import cv2
 from tests.pocket.conftest import HEIGHT, WIDTH
 from tests.pocket.test_scenes import borders, near
 
-NONE = Flaws(np.zeros((HEIGHT, WIDTH), np.float32), np.zeros(2, np.float32), thin=1.0, noise=0.0)
+NONE = Flaws(
+    np.zeros((HEIGHT, WIDTH), np.float32), np.zeros(2, np.float32), thin=1.0, noise=0.0, levels=256, wide=0
+)
 
 
 def raster_of(kind: str, seed: int = 1) -> Raster:
@@ -26,7 +31,7 @@ def camera() -> np.ndarray:
 
 
 def control(kind: str, raster: Raster, flaws: Flaws = NONE) -> Control:
-    return make_control(kind, raster, camera(), flaws, np.random.default_rng(0))
+    return ControlMaker(kind, flaws, np.random.default_rng(0)).make(raster, camera())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -38,6 +43,7 @@ def test_pictures_masks_and_guides_have_their_form(kind: str) -> None:
     for plane in (made.guide.lines, made.guide.tone, made.guide.near):
         assert plane.shape == (HEIGHT, WIDTH)
         assert np.isfinite(plane).all() and plane.min() >= 0 and plane.max() <= 1.001
+    assert np.isfinite(made.guide.height).all() and made.guide.height.max() - made.guide.height.min() > 0.01
 
 
 def test_scribble_is_dark_on_white_and_edges_are_white_on_black() -> None:
@@ -75,7 +81,12 @@ def test_inpaint_is_mid_gray_where_all_is_new_and_the_camera_elsewhere() -> None
 def test_the_mask_covers_the_subject_and_one_pixel_more() -> None:
     raster = raster_of("figure")
     mask = control("inpaint", raster).mask
-    assert mask is not None and np.array_equal(mask > 0, near(raster.mask, 1))
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+    assert mask is not None and np.array_equal(mask > 0, cv2.dilate(raster.mask, disk) > 0)
+    areas = [
+        np.count_nonzero(control("inpaint", raster, replace(NONE, wide=wide)).mask) for wide in (-3, 0, 3)
+    ]
+    assert areas == sorted(areas) and areas[0] < areas[1] < areas[2]
 
 
 def test_a_clip_for_inpainting_keeps_the_camera_outside_its_mask() -> None:
@@ -98,10 +109,10 @@ def test_flaws_lose_lines_and_shift_them() -> None:
     truth = control("scribble", raster).picture
     left = np.zeros((HEIGHT, WIDTH), np.float32)
     left[:, : WIDTH // 2] = 1
-    lost = control("scribble", raster, Flaws(left, np.zeros(2, np.float32), 1.0, 0.0)).picture
+    lost = control("scribble", raster, replace(NONE, lost=left)).picture
     assert (lost[:, : WIDTH // 2] == 255).all()
     assert np.array_equal(lost[:, WIDTH // 2 :], truth[:, WIDTH // 2 :])
-    moved = control("scribble", raster, Flaws(NONE.lost, np.array([3, 1], np.float32), 1.0, 0.0)).picture
+    moved = control("scribble", raster, replace(NONE, shift=np.array([3, 1], np.float32))).picture
     assert np.array_equal(moved[1:, 3:], truth[:-1, :-3])
 
 
@@ -119,7 +130,7 @@ def test_the_skeleton_has_vaces_colours_limbs_dimmed_and_joints_at_full() -> Non
     at = (joints(0.0) - joints(0.0).min(0) + 0.1) * 400
     picture = np.zeros((600, 600, 3), np.uint8)
     draw_skeleton(picture, at)
-    for point, color in zip(at, COLORS[:14], strict=True):
+    for point, color in zip(at, COLORS, strict=False):
         x, y = np.round(point).astype(int)
         assert (picture[y, x] == color).all()
     shin = LIMBS.index((9, 10))
@@ -133,4 +144,33 @@ def test_the_pose_tells_where_the_body_is() -> None:
     assert np.array_equal(made.picture, raster.pose)
     limbs = cv2.erode((raster.pose.max(2) > 30).astype(np.uint8), np.ones((2, 2), np.uint8)) > 0
     assert made.guide.near[limbs].mean() > 0.95
-    assert made.guide.near[~near(limbs, 8)].max() < 0.1
+    assert made.guide.near[~near(limbs, 20)].max() < 0.1
+    assert made.guide.height[limbs].mean() > made.guide.height[~limbs].mean() + 0.05
+
+
+@pytest.mark.parametrize("kind", ["scribble", "edges"])
+def test_the_programs_own_annotators_find_half_of_the_lines(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    raster = raster_of("portrait")
+    picture = cv2.cvtColor((255 * raster.depth).astype(np.uint8), cv2.COLOR_GRAY2RGB)
+    annotator = make_annotator(kind)
+    made = ControlMaker(kind, NONE, rng, annotator).make(raster, picture)
+    detail = float(np.random.default_rng(0).uniform(0.2, 0.8))
+    alone = make_annotator(kind).annotate(picture, detail, 1.0, False).control
+    assert alone is not None and np.array_equal(made.picture, alone)
+    blank = np.zeros_like(picture)
+    makers = [ControlMaker.random(kind, np.random.default_rng(seed), HEIGHT, WIDTH) for seed in range(60)]
+    # On a blank picture an annotator finds nothing, while the scene still knows its lines.
+    pictures = [maker.make(raster, blank).picture for maker in makers]
+    assert 15 < sum(int(np.ptp(one)) == 0 for one in pictures) < 45
+
+
+def test_a_limb_and_an_area_are_round_and_a_line_stands_in_a_groove() -> None:
+    pose = control("pose", raster_of("figure")).guide
+    area = control("inpaint", raster_of("portrait")).guide
+    lines = control("scribble", raster_of("shapes")).guide
+    for guide in (pose, area):
+        inside = guide.near > 0.99
+        assert guide.height[inside].mean() > guide.height[guide.near < 0.01].mean() + 0.02
+    on, off = lines.lines > 0.9, lines.lines == 0
+    assert lines.height[on].mean() < 0.01 < lines.height[off].mean()

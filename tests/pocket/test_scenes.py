@@ -5,8 +5,11 @@ import pytest
 
 from engine.pocket.clips import SHARES, Clip, draw_clip
 from engine.pocket.controls import KINDS
+from engine.pocket.outlines import capsule
+from engine.pocket.relief import lift
+from engine.pocket.scene import Raster
 from engine.pocket.scenes import BUILDERS, random_scene
-from engine.pocket.styles import SUBJECTS, Raster
+from engine.pocket.styles import SUBJECTS, Look
 from engine.video.opencv import cv2
 from tests.pocket.conftest import HEIGHT, WIDTH
 
@@ -63,6 +66,44 @@ def test_every_kind_of_scene_draws(kind: str) -> None:
         assert (raster.pose.any()) == (scene.skeleton is not None)
 
 
+def test_things_are_round_bodies() -> None:
+    """Higher in the middle of a limb than at its rim, by about half of its width."""
+    depth = np.zeros((100, 200), np.float32)
+    lift(depth, capsule(np.array([40.0, 50.0]), np.array([160.0, 50.0]), 10, 10), 0.5)
+    assert depth[50, 100] == pytest.approx(0.6, abs=0.01)
+    assert depth[42, 100] < 0.58 and depth[41:60, 100].min() > 0.5
+    assert depth[30, 100] == 0 and depth[50, 20] == 0
+
+
+def test_a_form_outside_the_picture_is_nothing() -> None:
+    depth = np.zeros((20, 20), np.float32)
+    lift(depth, capsule(np.array([40.0, 50.0]), np.array([60.0, 50.0]), 5, 5), 0.5)
+    assert not depth.any()
+
+
+def test_a_scene_can_be_asked_to_hold_a_person() -> None:
+    for seed in range(20):
+        assert random_scene(np.random.default_rng(seed), ASPECT, person=True).skeleton is not None
+
+
+def test_a_clip_tells_the_truth_about_its_scene(clips: list[Clip]) -> None:
+    for clip in clips:
+        assert clip.depth.shape == clip.subject.shape == (8, HEIGHT, WIDTH)
+        assert clip.depth.min() >= 0 and clip.depth.max() <= 1 and set(np.unique(clip.subject)) <= {0, 1}
+        assert clip.look.prompt == clip.prompt
+    dancer = draw_clip(3, 4, HEIGHT, WIDTH, "pose")
+    assert dancer.joints is not None and dancer.joints.shape == (4, 14, 2)
+    x, y = np.round(dancer.joints[0, 1]).astype(int)  # the neck
+    if 0 <= x < WIDTH and 0 <= y < HEIGHT:
+        assert dancer.subject[0, y, x] == 1
+
+
+def test_a_look_can_be_asked_for() -> None:
+    gold, ice = (draw_clip(4, 2, HEIGHT, WIDTH, "gray", Look(word)) for word in ("gold", "ice"))
+    assert np.array_equal(gold.control, ice.control) and (gold.prompt, ice.prompt) == ("gold", "ice")
+    assert not np.array_equal(gold.target, ice.target)
+
+
 def test_the_kinds_are_drawn_by_chance_and_all_of_them() -> None:
     kinds = [random_scene(np.random.default_rng(seed), ASPECT).subject for seed in range(120)]
     assert set(kinds) == set(SUBJECTS)
@@ -80,11 +121,13 @@ def test_the_subject_lies_inside_the_picture_and_not_all_over_it(kind: str) -> N
 
 def test_through_the_near_rings_of_a_tunnel_the_far_ones_are_seen() -> None:
     for seed in range(3):
-        depth = BUILDERS["tunnel"](np.random.default_rng(seed), ASPECT).raster(0.0, HEIGHT, WIDTH).depth
-        levels = [level for level in np.unique(depth) if level > 0]
-        assert len(levels) >= 6
-        spread = [np.ptp(np.argwhere(depth == level), axis=0).max() for level in levels]
-        assert spread[0] == min(spread), "the farthest ring is the smallest"
+        raster = BUILDERS["tunnel"](np.random.default_rng(seed), ASPECT).raster(0.0, HEIGHT, WIDTH)
+        rings = [region for region in np.unique(raster.ids) if region > 0]
+        assert len(rings) >= 6
+        depth = {ring: float(raster.depth[raster.ids == ring].mean()) for ring in rings}
+        spread = {ring: np.ptp(np.argwhere(raster.ids == ring), axis=0).max() for ring in rings}
+        farthest = min(rings, key=lambda ring: depth[ring])
+        assert spread[farthest] == min(spread.values()), "the farthest ring is the smallest"
 
 
 @pytest.mark.parametrize("kind", ["shapes", "waves", "blobs", "tunnel"])

@@ -7,7 +7,8 @@ import pytest
 
 from engine.model.spec import POCKET
 from engine.model.text import VocabularyEncoder
-from engine.pocket.controls import line_guide
+from engine.pocket.guides import from_lines
+from engine.pocket.painting import Guide, paint
 from engine.pocket.scenes import BUILDERS
 from engine.pocket.styles import (
     MATERIALS,
@@ -15,9 +16,7 @@ from engine.pocket.styles import (
     SETTINGS,
     SUBJECTS,
     VOCABULARY,
-    Guide,
     Look,
-    paint,
     random_look,
 )
 from engine.pocket.synonyms import SYNONYMS
@@ -30,7 +29,7 @@ VISIBLE = 2.0
 @pytest.fixture(scope="module")
 def guide() -> Guide:
     scene = BUILDERS["portrait"](np.random.default_rng(3), WIDTH / HEIGHT)
-    return line_guide(scene.raster(0.0, HEIGHT, WIDTH).lines)
+    return from_lines(scene.raster(0.0, HEIGHT, WIDTH).lines)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +75,7 @@ def test_a_word_for_the_subject_paints_nothing(guide: Guide) -> None:
 
 
 def test_a_picture_without_lines_is_the_setting(guide: Guide) -> None:
-    empty = line_guide(np.zeros((HEIGHT, WIDTH), np.float32))
+    empty = from_lines(np.zeros((HEIGHT, WIDTH), np.float32))
     picture = paint(empty, Look("gold", setting="night"))
     assert picture.max() < 60, "nothing but night"
 

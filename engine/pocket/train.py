@@ -1,0 +1,72 @@
+"""The whole recipe of Pocket in one command: `python -m engine.pocket.train --work DIR`.
+
+Draws the scenes and trains everything from nothing: the autoencoder, the transformer with its words, then the
+decoder once more on what the transformer makes. Every stage can be interrupted and is continued by the same
+command; each writes its log beside its state (`DIR/tae`, `DIR/dit`, `DIR/refine`: log.jsonl). At the end the
+weights lie in `DIR/pocket`; with `--publish` they take the place of those the program uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.core.paths import assets_dir
+from engine.pocket import latents, refine, train_dit, train_tae
+from engine.pocket.publish import publish
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything: clips for the autoencoder, shards of latents, minutes and steps of a stage."""
+
+    clips: int
+    shards: int
+    tae_minutes: float
+    dit_minutes: float
+    refine_minutes: float
+    tokens: int
+    refine_shards: int
+    shard: int = latents.SHARD
+    steps: int = 1_000_000
+
+
+SIZES = {
+    "full": Size(clips=480, shards=80, tae_minutes=45, dit_minutes=300, refine_minutes=30, tokens=4096,
+                 refine_shards=8),
+    "evening": Size(clips=240, shards=44, tae_minutes=15, dit_minutes=120, refine_minutes=12, tokens=2600,
+                    refine_shards=6),
+    "smoke": Size(clips=4, shards=1, tae_minutes=1, dit_minutes=1, refine_minutes=1, tokens=700,
+                  refine_shards=1, shard=4, steps=40),
+}  # fmt: skip
+"""Minutes of two laptop cores. `smoke` only shows that every stage works."""
+
+
+def train(work: Path, size: Size) -> Path:
+    """Run all stages, continuing where they were interrupted; the folder with the finished weights."""
+    folder, steps = ["--work", str(work)], ["--steps", str(size.steps)]
+    train_tae.main([*folder, *steps, "--clips", str(size.clips), "--minutes", str(size.tae_minutes)])
+    latents.main([*folder, "--shards", str(size.shards), "--clips", str(size.shard)])
+    train_dit.main([*folder, *steps, "--tokens", str(size.tokens), "--minutes", str(size.dit_minutes)])
+    refine.main([*folder, *steps, "--shards", str(size.refine_shards), "--minutes", str(size.refine_minutes)])
+    publish(work, work / "pocket")
+    return work / "pocket"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the recipe."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--publish", action="store_true", help="use the weights from now on")
+    options = parser.parse_args(argv)
+    finished = train(options.work, SIZES[options.size])
+    if options.publish:
+        publish(options.work, assets_dir() / "pocket")
+    print(f"trained: {finished}")
+
+
+if __name__ == "__main__":
+    main()
