@@ -30,6 +30,7 @@ class Size:
     tokens: int
     refine_shards: int
     shard: int = latents.SHARD
+    batch: int = 4
     steps: int = 1_000_000
 
 
@@ -38,19 +39,22 @@ SIZES = {
                  refine_shards=8),
     "evening": Size(clips=240, shards=44, tae_minutes=15, dit_minutes=120, refine_minutes=12, tokens=2600,
                     refine_shards=6),
-    "smoke": Size(clips=4, shards=1, tae_minutes=1, dit_minutes=1, refine_minutes=1, tokens=700,
-                  refine_shards=1, shard=4, steps=40),
+    "smoke": Size(clips=2, shards=1, tae_minutes=1, dit_minutes=1, refine_minutes=1, tokens=350,
+                  refine_shards=1, shard=2, batch=1, steps=40),
 }  # fmt: skip
 """Minutes of two laptop cores. `smoke` only shows that every stage works."""
 
 
 def train(work: Path, size: Size) -> Path:
     """Run all stages, continuing where they were interrupted; the folder with the finished weights."""
-    folder, steps = ["--work", str(work)], ["--steps", str(size.steps)]
-    train_tae.main([*folder, *steps, "--clips", str(size.clips), "--minutes", str(size.tae_minutes)])
+    folder = ["--work", str(work)]
+    common = [*folder, "--steps", str(size.steps)]
+    drawn = ["--clips", str(size.clips), "--batch", str(size.batch)]
+    train_tae.main([*common, *drawn, "--minutes", str(size.tae_minutes)])
     latents.main([*folder, "--shards", str(size.shards), "--clips", str(size.shard)])
-    train_dit.main([*folder, *steps, "--tokens", str(size.tokens), "--minutes", str(size.dit_minutes)])
-    refine.main([*folder, *steps, "--shards", str(size.refine_shards), "--minutes", str(size.refine_minutes)])
+    train_dit.main([*common, "--tokens", str(size.tokens), "--minutes", str(size.dit_minutes)])
+    made = ["--shards", str(size.refine_shards), "--batch", str(size.batch)]
+    refine.main([*common, *made, "--minutes", str(size.refine_minutes)])
     publish(work, work / "pocket")
     return work / "pocket"
 

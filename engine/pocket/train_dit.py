@@ -132,6 +132,11 @@ class Pocket(nn.Module):
         wake(self.dit)
         self.text = VocabularyEncoder(VOCABULARY, POCKET.text_dim, POCKET.text_len, SYNONYMS)
 
+    def matrices(self) -> list[nn.Parameter]:
+        """The weights inside the blocks, which Muon trains."""
+        blocks = (*self.dit.blocks, *self.dit.vace_blocks)
+        return [p for block in blocks for p in block.parameters() if p.ndim == 2]
+
     def embed(self, prompts: list[str]) -> Tensor:
         """Zero-padded rows `[B, L, text_dim]` of prompts, words in a random order."""
         rows = torch.zeros(len(prompts), POCKET.text_len, POCKET.text_dim)
@@ -332,6 +337,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         minutes=options.minutes,
         rate=options.rate,
         decay=0.995,
+        matrices=model.matrices(),
     )
     stage.begin()
     torch.manual_seed(1 + stage.step)
@@ -346,7 +352,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 if path not in shards:
                     shards[path] = read_shard(path)
         if weights is None:
-            weights = channel_weights(tae, next(iter(shards.values())).target[:8].float())
+            weights = channel_weights(tae, next(iter(shards.values())).target[:3, :CHUNK].float())
         loss, parts = loss_of(model, sample(list(shards.values()), rng, options.tokens), weights)
         stage.advance(loss, parts)
         if stage.step % stage.save_every == 0:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from engine.pocket.muon import Muon
 
 
 class Average:
@@ -44,11 +47,20 @@ class Stage:
         decay: float = 0.999,
         save_every: int = 100,
         minutes: float | None = None,
+        matrices: Sequence[Tensor] = (),
     ) -> None:
+        """`matrices`: parameters that Muon trains, at twice the rate; Adam trains all the others."""
         self.model, self.folder = model, folder
         self.steps, self.minutes = steps, minutes
-        self.rate, self.save_every = rate, save_every
-        self.optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
+        self.save_every = save_every
+        chosen = {id(p) for p in matrices}
+        rest = [p for p in model.parameters() if id(p) not in chosen]
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(rest, rate, betas=(0.9, 0.98), weight_decay=0.01)
+        ]
+        if matrices:
+            self.optimizers.append(Muon(matrices, 2 * rate))
+        self._rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
         self.average = Average(model, decay)
         self.step = 0
         self._spent = 0.0
@@ -82,18 +94,22 @@ class Stage:
             return
         state = torch.load(self.folder / "stage.pt", weights_only=True)
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         self.average.weights = state["average"]
         self.step, self._spent = state["step"], state.get("seconds", 0.0)
 
     def advance(self, loss: Tensor, parts: dict[str, float] | None = None) -> None:
         """One optimiser step on a scalar loss; logs every 20 steps and saves every `save_every`."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * _curve(self.step, self.progress)
-        self.optimizer.zero_grad(set_to_none=True)
+        curve = _curve(self.step, self.progress)
+        for optimizer, rate in zip(self.optimizers, self._rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * curve
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.step += 1
         self.average.update(self.model, self.step)
         if self.step % 20 == 0:
@@ -103,8 +119,13 @@ class Stage:
 
     def save(self) -> None:
         """Write the resumable state; the old one stays until the new one is complete."""
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-                 "average": self.average.weights, "step": self.step, "seconds": self.seconds}  # fmt: skip
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "average": self.average.weights,
+            "step": self.step,
+            "seconds": self.seconds,
+        }
         fresh = self.folder / "stage.pt.new"
         torch.save(state, fresh)
         fresh.replace(self.folder / "stage.pt")

@@ -18,8 +18,10 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 8), nn.SiLU(), nn.Linear(8, 4))
 
 
-def stage_in(folder: Path, steps: int = 4, save_every: int = 2) -> Stage:
-    stage = Stage(network(), folder, steps=steps, rate=0.05, decay=0.9, save_every=save_every)
+def stage_in(folder: Path, steps: int = 4, save_every: int = 2, *, muon: bool = False) -> Stage:
+    model = network()
+    matrices = [p for p in model.parameters() if p.ndim == 2] if muon else []
+    stage = Stage(model, folder, steps=steps, rate=0.05, decay=0.9, save_every=save_every, matrices=matrices)
     stage.begin()
     return stage
 
@@ -30,11 +32,12 @@ def advance(stage: Stage, until: int) -> None:
         stage.advance((stage.model(batch) - batch.flip(1)).pow(2).mean())
 
 
-def test_two_steps_a_resume_and_two_more_are_four_steps(tmp_path: Path) -> None:
-    straight = stage_in(tmp_path / "straight")
+@pytest.mark.parametrize("muon", [False, True])
+def test_two_steps_a_resume_and_two_more_are_four_steps(tmp_path: Path, muon: bool) -> None:
+    straight = stage_in(tmp_path / "straight", muon=muon)
     advance(straight, 4)
-    advance(stage_in(tmp_path / "broken"), 2)
-    resumed = stage_in(tmp_path / "broken")
+    advance(stage_in(tmp_path / "broken", muon=muon), 2)
+    resumed = stage_in(tmp_path / "broken", muon=muon)
     assert resumed.step == 2 and not resumed.finished
     advance(resumed, 4)
     assert resumed.finished and straight.finished
@@ -42,13 +45,15 @@ def test_two_steps_a_resume_and_two_more_are_four_steps(tmp_path: Path) -> None:
         (straight.model.state_dict(), resumed.model.state_dict()),
         (straight.average.weights, resumed.average.weights),
     ]
-    for index, state in straight.optimizer.state_dict()["state"].items():
-        pairs.append((state, resumed.optimizer.state_dict()["state"][index]))
+    assert len(straight.optimizers) == (2 if muon else 1)
+    for ours, theirs in zip(straight.optimizers, resumed.optimizers, strict=True):
+        for index, state in ours.state_dict()["state"].items():
+            pairs.append((state, theirs.state_dict()["state"][index]))
     for ours, theirs in pairs:
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
-    rates = [stage.optimizer.param_groups[0]["lr"] for stage in (straight, resumed)]
-    assert rates[0] == rates[1]
+    for ours, theirs in zip(straight.optimizers, resumed.optimizers, strict=True):
+        assert ours.param_groups[0]["lr"] == theirs.param_groups[0]["lr"]
 
 
 def test_steps_after_the_last_save_are_forgotten(tmp_path: Path) -> None:
@@ -98,7 +103,7 @@ def test_the_rate_warms_up_and_cools_down(tmp_path: Path) -> None:
     rates = []
     for step in range(1, 201):
         advance(stage, step)
-        rates.append(stage.optimizer.param_groups[0]["lr"] / 0.05)
+        rates.append(stage.optimizers[0].param_groups[0]["lr"] / 0.05)
     peak = rates.index(max(rates))
     assert rates[0] == pytest.approx(1 / 40, rel=0.01) and 30 <= peak <= 45 and rates[peak] > 0.85
     assert rates[peak:] == sorted(rates[peak:], reverse=True) and rates[-1] < 0.05
