@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.bridge import Bridge
 from app.output_window import OutputWindow
-from app.panels.annotators import AnnotatorPanel
+from app.panels.annotators import AnnotatorPanel, ControlPanel
 from app.panels.deck import Deck
 from app.panels.loras import LorasPanel
 from app.panels.macros import MacrosPanel
@@ -70,7 +70,10 @@ class Window(QMainWindow):
         self.signals = SignalsPanel(bridge)
         self.models = ModelsPanel(bridge, memory.advanced)
         self.loras = LorasPanel(bridge)
-        self.deck = Deck({"Output": self.outputs, "Model": self.models, "LoRA": self.loras})
+        self.control = ControlPanel(bridge)
+        self.deck = Deck(
+            {"Output": self.outputs, "Control": self.control, "Model": self.models, "LoRA": self.loras}
+        )
         self.deck.open(memory.page)
         self.macros = MacrosPanel(bridge)
         self.prompts = PromptPanel(bridge)

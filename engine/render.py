@@ -22,10 +22,11 @@ from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Frame, Image
 from engine.model.text import Conditioning
 from engine.session import ChunkOutput, Session, open_session, parse_step_list
-from engine.stages.annotate import engine_size
+from engine.stages.annotate import control_settings, engine_size
 from engine.stages.generate import Wanted, chunk_input, chunk_settings, live_values
 from engine.stages.loras import lora_path, names_of
-from engine.video.annotators import Annotator, make_annotator
+from engine.video.annotators import Annotation, Annotator, make_annotator
+from engine.video.control import ControlDesk
 from engine.video.fit import bounded, fit_crop
 from engine.video.recorder import Recorder
 from engine.video.sources import Source, open_source
@@ -173,21 +174,21 @@ def annotate(frames: Iterable[Image], timeline: Timeline) -> Iterator[ControlFra
     height, width = engine_size(timeline.at(0))
     with ExitStack() as opened:
         annotators: dict[str, Annotator] = {}
-        for index, image in enumerate(frames):
-            values = timeline.at(index)
-            name = values.text("annotator.name")
+
+        def draw(name: str, image: Image, detail: float, gain: float, invert: bool) -> Annotation:
             if name not in annotators:
                 annotators[name] = opened.enter_context(closing(make_annotator(name)))
+            return annotators[name].annotate(image, detail, gain, invert)
+
+        desk = ControlDesk(draw)
+        for index, image in enumerate(frames):
+            values = timeline.at(index)
+            wanted = control_settings(values)
             seen = image[:, ::-1] if values.flag("source.mirror") else image
             fitted = fit_crop(np.ascontiguousarray(seen), height, width)
-            drawn = annotators[name].annotate(
-                fitted,
-                detail=values.number("annotator.detail"),
-                gain=values.number("annotator.gain"),
-                invert=values.flag("mask.invert"),
-            )
+            drawn = desk.annotate(fitted, wanted)
             frame = Frame(fitted, captured_at=0.0, index=index)  # nothing is live: no latency to measure
-            yield ControlFrame(frame, drawn.control, drawn.mask, name, drawn.found, drawn.note)
+            yield ControlFrame(frame, drawn.control, drawn.mask, wanted.name, drawn.found, drawn.note)
 
 
 def source_frames(

@@ -1,20 +1,24 @@
-"""The control picture the model is led by, and which annotator draws it."""
+"""The control picture the model is led by: which annotator draws it, and what is composed with it."""
 
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.bridge import Bridge
 from app.controls.choices import Picker
+from app.controls.numbers import Slider
 from app.controls.switches import Chip
-from app.panels.frame import OneLine
+from app.panels.frame import OneLine, Panel
 from app.parameter_widgets import ParameterRow
 from app.preview import Preview
 from engine.core.parameters import Value, row
-from engine.core.types import Image
+from engine.core.types import ControlFrame, Image
 from engine.runtime import Status
-from engine.video.annotators import ANNOTATORS
+from engine.video.annotators import ANNOTATORS, AnnotatorRow
 
 KEY = "annotator.name"
-INVERT = "mask.invert"
+SECOND, SECOND_GAIN = "annotator.second", "annotator.second_gain"
+SMOOTHING, HOLD = "annotator.smoothing", "annotator.hold"
+MASK, GROW, INVERT = "mask.source", "mask.grow", "mask.invert"
+_LABEL_PX = 54
 
 
 class AnnotatorPanel(QWidget):
@@ -23,6 +27,7 @@ class AnnotatorPanel(QWidget):
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()
         self._bridge = bridge
+        self._note = ""
         self.preview = Preview("CONTROL", self._newest)
         self.picker = Picker([(name, ANNOTATORS[name].label) for name in row(KEY).choices])
         self.invert = Chip("Invert")
@@ -36,23 +41,90 @@ class AnnotatorPanel(QWidget):
         layout.addLayout(line)
         self.about = OneLine()
         layout.addWidget(self.about)
-        bridge.watch(KEY, self._show_name)
+        for key in (KEY, SECOND, MASK):
+            bridge.watch(key, self._show_choice)
         bridge.tick.connect(self.preview.refresh)
         bridge.status.connect(self._show_status)
 
-    def _show_name(self, value: Value) -> None:
-        chosen = ANNOTATORS[str(value)]
-        self.about.show_text(chosen.about)
-        self.invert.setEnabled("invert" in chosen.uses)
-        self.preview.tag("CONTROL" if value == "none" else f"CONTROL   {chosen.label}")
+    def _show_choice(self, _value: Value) -> None:
+        name, second, mask = (str(self._bridge.get(key)) for key in (KEY, SECOND, MASK))
+        self.invert.setEnabled(mask != "none" or ANNOTATORS[name].masks)
+        drawn = " + ".join(ANNOTATORS[one].label for one in dict.fromkeys((name, second)) if one != "none")
+        where = f"in {mask}" if mask != "none" else ""
+        self.preview.tag(f"CONTROL   {drawn} {where}".rstrip())
+        self._show_about()
+
+    def _show_about(self) -> None:
+        """What is to be said of the picture that is shown, else what the annotator does."""
+        chosen = ANNOTATORS[str(self._bridge.get(KEY))]
+        remarks = [self._note] if self._note else []
+        self.about.show_text(self._note or chosen.about, "\n".join([*remarks, *_facts(chosen)]))
 
     def _show_status(self, status: Status) -> None:
-        if self._bridge.get(KEY) == "none":
+        drawn = self._frame()
+        what, _, fix = status.annotator_note.partition("  Fix: ")
+        if all(self._bridge.get(key) == "none" for key in (KEY, SECOND, MASK)):
             self.preview.say("No control picture", "the prompt alone leads")
+            what = ""
+        elif drawn is not None and drawn.found and drawn.control is not None:
+            self.preview.say("")  # a remark beside a good picture must not cover it
         else:
-            what, _, fix = status.annotator_note.partition("  Fix: ")
             self.preview.say(what, fix)
+            what = ""
+        note = f"{what}. {fix}" if what and fix else what
+        if note != self._note:
+            self._note = note
+            self._show_about()
+
+    def _frame(self) -> ControlFrame | None:
+        return self._bridge.runtime.control_preview.peek()
 
     def _newest(self) -> Image | None:
-        drawn = self._bridge.runtime.control_preview.peek()
+        drawn = self._frame()
         return None if drawn is None else drawn.control
+
+
+def _facts(chosen: AnnotatorRow) -> list[str]:
+    """What the tooltip says of an annotator, line by line."""
+    return [
+        chosen.about,
+        f"Takes about {chosen.cost_ms:g} ms for 640 x 360 on one core; runs on: {chosen.device}",
+        f"Where something is missing: {chosen.fallback}",
+        chosen.licence,
+    ]
+
+
+class ControlPanel(Panel):
+    """What is composed with the annotator's picture: a second one, a mask; and how steady all of it is."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+        labels = {name: one.label for name, one in ANNOTATORS.items()}
+        self.second = Picker([(name, labels[name]) for name in row(SECOND).choices])
+        self.second_gain = Slider(row(SECOND_GAIN))
+        self.mask_source = Picker([(name, name.capitalize()) for name in row(MASK).choices])
+        self.grow = Slider(row(GROW))
+        self.smoothing = Slider(row(SMOOTHING))
+        self.hold = Slider(row(HOLD))
+        self.body.setSpacing(4)
+        for key, control, label in (
+            (SECOND, self.second, "Second"),
+            (SECOND_GAIN, self.second_gain, "Gain"),
+            (MASK, self.mask_source, "Mask"),
+            (GROW, self.grow, "Grow"),
+            (SMOOTHING, self.smoothing, "Smooth"),
+            (HOLD, self.hold, "Hold"),
+        ):
+            self.body.addWidget(ParameterRow(key, bridge, "beside", control, label, _LABEL_PX))
+        self.body.addStretch(1)
+        for key in (KEY, SECOND, MASK):
+            bridge.watch(key, self._show_use)
+
+    def _show_use(self, _value: Value) -> None:
+        """Hatch what changes nothing with the present choices."""
+        name, second, mask = (str(self._bridge.get(key)) for key in (KEY, SECOND, MASK))
+        same = second == name and second != "none"
+        self.second.show_idle(same)
+        self.second_gain.show_idle(second == "none" or same)
+        self.grow.show_idle(mask == "none" and not ANNOTATORS[name].masks)

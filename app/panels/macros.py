@@ -11,6 +11,7 @@ from app.parameter_widgets import ParameterRow
 from engine.core.parameters import LORA_SLOTS, TABLE, Value
 from engine.video.annotators import ANNOTATORS
 
+_ANNOTATORS = ("annotator.name", "annotator.second")
 _SHORT = {f"lora.{slot}.strength": f"LoRA {slot}" for slot in range(1, LORA_SLOTS + 1)}
 
 
@@ -29,16 +30,18 @@ class MacrosPanel(Panel):
         for knob in self.knobs.values():
             line.addWidget(knob, 1)
         self.body.addLayout(line, 1)
-        bridge.watch("annotator.name", self._show_use)
+        self._bridge = bridge
+        for key in _ANNOTATORS:
+            bridge.watch(key, self._show_use)
         for slot in range(1, LORA_SLOTS + 1):
             if f"lora.{slot}.strength" in self.knobs:
                 bridge.watch(f"lora.{slot}.file", partial(self._show_slot, slot))
 
-    def _show_use(self, annotator: Value) -> None:
-        """Hatch the annotator's knobs that its present kind does not read."""
-        used = ANNOTATORS[str(annotator)].uses
-        for name in ("detail", "gain"):
-            self._show_idle(f"annotator.{name}", name not in used)
+    def _show_use(self, _annotator: Value) -> None:
+        """Hatch the annotators' knobs that their present kinds do not read; the second has its own gain."""
+        first, second = (ANNOTATORS[str(self._bridge.get(key))].uses for key in _ANNOTATORS)
+        self._show_idle("annotator.detail", "detail" not in (*first, *second))
+        self._show_idle("annotator.gain", "gain" not in first)
 
     def _show_slot(self, slot: int, file: Value) -> None:
         """Hatch a LoRA's knob while its slot is empty."""

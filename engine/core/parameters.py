@@ -313,7 +313,9 @@ TABLE: Mapping[str, Parameter] = _by_key(
         ),
         Parameter(
             key="annotator.name", kind="choice", default="scribble",
-            choices=("none", "scribble", "edges", "gray", "pose", "segmentation"),
+            choices=(
+                "none", "scribble", "edges", "gray", "depth", "flow", "pose", "face", "hands", "segmentation",
+            ),
             group="annotator", label="Annotator", stage="annotate", effect="chunk",
             help="How the control picture is drawn from the camera.",
         ),
@@ -326,6 +328,38 @@ TABLE: Mapping[str, Parameter] = _by_key(
             key="annotator.gain", kind="float", default=1.0, low=0.0, high=1.0,
             group="annotator", label="Gain", stage="annotate", effect="chunk", macro=True,
             help="Contrast of the control picture: 0 is its neutral, 1 is as drawn.",
+        ),
+        Parameter(
+            key="annotator.second", kind="choice", default="none",
+            choices=("none", "scribble", "edges", "gray", "depth", "flow", "pose"),
+            group="annotator", label="Second annotator", stage="annotate", effect="chunk",
+            help="A second control picture, composed with the first: lines are joined, tones are averaged.",
+        ),
+        Parameter(
+            key="annotator.second_gain", kind="float", default=1.0, low=0.0, high=1.0,
+            group="annotator", label="Second gain", stage="annotate", effect="chunk",
+            help="How strong the second control picture is: 0 is its neutral, 1 is as drawn.",
+        ),
+        Parameter(
+            key="annotator.smoothing", kind="float", default=0.0, low=0.0, high=0.95,
+            group="annotator", label="Smoothing", stage="annotate", effect="chunk",
+            help="How much of the last control picture stays in the next: more is calmer and later.",
+        ),
+        Parameter(
+            key="annotator.hold", kind="int", default=12, low=0, high=120, unit="frames",
+            group="annotator", label="Hold", stage="annotate", effect="chunk",
+            help="How long the last control picture or mask stays when its person is lost, before it fades.",
+        ),
+        Parameter(
+            key="mask.source", kind="choice", default="none",
+            choices=("none", "person", "background", "face", "hands"),
+            group="mask", label="Mask", stage="annotate", effect="chunk",
+            help="What is generated, as the annotator leads; all else is kept. None: its own mask.",
+        ),
+        Parameter(
+            key="mask.grow", kind="float", default=0.0, low=0.0, high=0.2, curve="exp",
+            group="mask", label="Grow mask", stage="annotate", effect="chunk",
+            help="Make the mask wider on every side, in parts of the picture's height.",
         ),
         Parameter(
             key="mask.invert", kind="bool", default=False,

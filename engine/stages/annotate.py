@@ -11,6 +11,7 @@ from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Frame, Image
 from engine.stages.reports import Reports, describe
 from engine.video.annotators import Annotation, Annotator
+from engine.video.control import ControlDesk, ControlSettings
 from engine.video.fit import fit_crop
 
 RETRY_S = 2.0
@@ -20,6 +21,22 @@ def engine_size(snapshot: Snapshot) -> tuple[int, int]:
     """Height and width of the engine's pictures, from engine.resolution."""
     height, width = snapshot.text("engine.resolution").split("x")
     return int(height), int(width)
+
+
+def control_settings(snapshot: Snapshot) -> ControlSettings:
+    """How the control picture is to be drawn, from the annotator and mask values."""
+    return ControlSettings(
+        name=snapshot.text("annotator.name"),
+        detail=snapshot.number("annotator.detail"),
+        gain=snapshot.number("annotator.gain"),
+        second=snapshot.text("annotator.second"),
+        second_gain=snapshot.number("annotator.second_gain"),
+        smoothing=snapshot.number("annotator.smoothing"),
+        hold=snapshot.whole("annotator.hold"),
+        mask=snapshot.text("mask.source"),
+        invert=snapshot.flag("mask.invert"),
+        grow=snapshot.number("mask.grow"),
+    )
 
 
 class AnnotateStage:
@@ -46,6 +63,8 @@ class AnnotateStage:
         self._size = (0, 0)
         self._annotators: dict[str, Annotator] = {}
         self._retry_at: dict[str, float] = {}  # of annotators that failed
+        self._faults: dict[str, str] = {}  # what is said of them until then
+        self._desk = ControlDesk(self._draw)
 
     def tick(self) -> None:
         """Annotate the newest frame; waits for one."""
@@ -58,7 +77,7 @@ class AnnotateStage:
             self.close()  # they remember pictures of the old size
             self._size = size
         fitted = Frame(fit_crop(frame.image, *size), frame.captured_at, frame.index)
-        drawn = self._draw(fitted.image, snapshot)
+        drawn = self._desk.annotate(fitted.image, control_settings(snapshot))
         self.note = drawn.note
         name = snapshot.text("annotator.name")
         control_frame = ControlFrame(fitted, drawn.control, drawn.mask, name, drawn.found, drawn.note)
@@ -69,20 +88,16 @@ class AnnotateStage:
         """Release every annotator that was made."""
         while self._annotators:
             self._annotators.popitem()[1].close()
+        self._desk.forget()
 
-    def _draw(self, image: Image, snapshot: Snapshot) -> Annotation:
-        name = snapshot.text("annotator.name")
+    def _draw(self, name: str, image: Image, detail: float, gain: float, invert: bool) -> Annotation:
+        """What the annotator `name` draws; nothing, with a note, while it is broken."""
         if self._clock() < self._retry_at.get(name, 0.0):
-            return Annotation(None, None, False, self.note)
+            return Annotation(None, None, False, self._faults[name])
         try:
             if name not in self._annotators:
                 self._annotators[name] = self._make_annotator(name)
-            return self._annotators[name].annotate(
-                image,
-                snapshot.number("annotator.detail"),
-                snapshot.number("annotator.gain"),
-                snapshot.flag("mask.invert"),
-            )
+            return self._annotators[name].annotate(image, detail, gain, invert)
         except Closed:
             raise
         except Exception as error:  # whatever a library raises, the frame goes on without control
@@ -94,4 +109,5 @@ class AnnotateStage:
         broken = self._annotators.pop(name, None)
         if broken is not None:
             broken.close()
-        return Annotation(None, None, False, f"no control picture: {describe(error)}")
+        self._faults[name] = f"no control picture: {describe(error)}"
+        return Annotation(None, None, False, self._faults[name])

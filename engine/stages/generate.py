@@ -26,6 +26,7 @@ from engine.stages.annotate import engine_size
 from engine.stages.loras import Adapters
 from engine.stages.prompt import Spoken
 from engine.stages.reports import Reports, describe
+from engine.video.masks import united
 
 # Motion keeps its speed while the engine needs at most this long for a chunk; older input is passed over.
 LONGEST_SPAN_S = 2.0
@@ -304,7 +305,8 @@ def chunk_input(frames: Sequence[ControlFrame]) -> ChunkInput:
     """One chunk's input as the newest frame's annotator drew it.
 
     Where the annotator was changed within the frames, the older ones take the control picture of the
-    first new one. Returns control u8 [F, H, W, 3] or None, mask u8 [F, H, W] or None.
+    first new one. The frames of a latent have one mask, the union of theirs. Returns control
+    u8 [F, H, W, 3] or None, mask u8 [F, H, W] or None.
     """
     newest = frames[-1]
     kind = (newest.annotator, newest.control is None, newest.mask is None)
@@ -317,9 +319,13 @@ def chunk_input(frames: Sequence[ControlFrame]) -> ChunkInput:
     chosen.reverse()
     controls = [frame.control for frame in chosen if frame.control is not None]
     masks = [frame.mask for frame in chosen if frame.mask is not None]
+    control = np.stack(controls) if controls else None
+    mask = np.stack(masks) if masks else None
+    if control is not None and mask is not None:
+        control, mask = united(control, mask)
     return ChunkInput(
-        control=np.stack(controls) if controls else None,
-        mask=np.stack(masks) if masks else None,
+        control=control,
+        mask=mask,
         annotator=newest.annotator,
         video=np.stack([frame.frame.image for frame in frames]),
     )

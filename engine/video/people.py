@@ -1,4 +1,4 @@
-"""The one file that imports mediapipe: its two networks that see a person. They run offline.
+"""The one file that imports mediapipe: its three networks that see a person. They run offline.
 
 The library is loaded on first use (seconds). While a network starts, its native code prints notes for its own
 developers on the process's stderr, before any setting could stop it: they are held back, and every other line
@@ -18,6 +18,9 @@ import numpy.typing as npt
 
 from engine.core.errors import AnnotatorError
 from engine.core.types import Image
+
+SURE = 0.5  # a pixel belongs to the person from this certainty on
+PRESENT = 0.005  # less of the picture than this is nobody
 
 _NOISE = re.compile(
     rb"Created TensorFlow Lite XNNPACK delegate"
@@ -39,9 +42,12 @@ class Body:
 class BodyTracker:
     """Finds one body and follows it from picture to picture. One stream, one thread."""
 
-    def __init__(self) -> None:
-        """Load the network (`model_complexity` 1 is the one the wheel carries). Raises AnnotatorError."""
-        with _quiet_start("pose"):
+    def __init__(self, annotator: str = "pose") -> None:
+        """Load the network (`model_complexity` 1 is the one the wheel carries).
+
+        Raises AnnotatorError in the name of `annotator`.
+        """
+        with _quiet_start(annotator):
             from mediapipe.python.solutions.pose import Pose
 
             self._network = Pose(model_complexity=1)
@@ -64,12 +70,41 @@ class BodyTracker:
             self._network.close()
 
 
+class FaceTracker:
+    """Finds one face, not too small, and follows it from picture to picture. One stream, one thread."""
+
+    def __init__(self, annotator: str) -> None:
+        """Load the network. Raises AnnotatorError in the name of `annotator`."""
+        with _quiet_start(annotator):
+            from mediapipe.python.solutions.face_mesh import FaceMesh
+
+            self._network = FaceMesh(max_num_faces=1)
+            self._network.process(np.zeros((64, 64, 3), np.uint8))
+        self._open = True
+
+    def find(self, image: Image) -> npt.NDArray[np.float32] | None:
+        """The 468 points of mediapipe's face mesh in `image` (u8 [H, W, 3]), or None when there is none.
+
+        f32 [468, 2] as x, y in parts of the picture's width and height; they may lie outside 0..1.
+        """
+        found = self._network.process(np.ascontiguousarray(image)).multi_face_landmarks
+        if not found:
+            return None
+        return np.array([(mark.x, mark.y) for mark in found[0].landmark], np.float32)
+
+    def close(self) -> None:
+        """Stop the network's threads and free it."""
+        if self._open:
+            self._open = False
+            self._network.close()
+
+
 class PersonMask:
     """Tells a person from the background, picture by picture. One stream, one thread."""
 
-    def __init__(self) -> None:
-        """Load the network for landscape pictures. Raises AnnotatorError."""
-        with _quiet_start("segmentation"):
+    def __init__(self, annotator: str = "segmentation") -> None:
+        """Load the network for landscape pictures. Raises AnnotatorError in the name of `annotator`."""
+        with _quiet_start(annotator):
             from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
 
             self._network = SelfieSegmentation(model_selection=1)
@@ -86,6 +121,29 @@ class PersonMask:
         if self._open:
             self._open = False
             self._network.close()
+
+
+class CalmPerson:
+    """A person mask whose outline does not flicker: half of it is the last picture's. One thread."""
+
+    _MEMORY = 0.5  # share of the last picture's certainty; the outline lags half a frame
+
+    def __init__(self, annotator: str) -> None:
+        """Load the network. Raises AnnotatorError in the name of `annotator`."""
+        self._network = PersonMask(annotator)
+        self._last: npt.NDArray[np.float32] | None = None
+
+    def find(self, image: Image) -> npt.NDArray[np.float32]:
+        """How surely each pixel of `image` (u8 [H, W, 3]) belongs to a person: f32 [H, W], 0..1."""
+        sure = self._network.find(image)
+        if self._last is not None and self._last.shape == sure.shape:
+            sure = sure * (1 - self._MEMORY) + self._last * self._MEMORY
+        self._last = sure
+        return sure
+
+    def close(self) -> None:
+        """Free the network. Closing twice does nothing."""
+        self._network.close()
 
 
 @contextlib.contextmanager

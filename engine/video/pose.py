@@ -13,7 +13,7 @@ from engine.core.skeleton import COLORS, LIMB_BRIGHTNESS, LIMBS
 from engine.core.types import Image
 from engine.video.annotation import Annotation, fade, require_picture
 from engine.video.opencv import cv2
-from engine.video.people import Body, BodyTracker
+from engine.video.people import Body, BodyTracker, FaceTracker
 
 Points = npt.NDArray[np.float32]
 
@@ -26,16 +26,34 @@ NECK, RIGHT_SHOULDER, LEFT_SHOULDER = 1, 2, 5
 _SEEN = 0.3  # points less visible than this are left out
 _RADIUS = 4 / 1024  # half a limb's width and a joint's radius, as part of the picture's short side ...
 _LEAST_RADIUS = 1.25  # ... but at least this many pixels: thinner ones vanish at the engine's small sizes
+_FACE_FROM = 0.75  # detail
+_DOT_RADIUS = 3 / 1024  # of the face's points, as part of the picture's short side ...
+_LEAST_DOT = 0.5  # ... but at least this many pixels
+_FACE_LEAST = 24  # pixels from brow to chin: the points of a smaller face would run together
+# The 68 usual points of a face in mediapipe's mesh: jaw, brows, nose, eyes, outer and inner lips.
+FACE_POINTS = (
+    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,
+    71, 63, 105, 66, 107, 336, 296, 334, 293, 301,
+    168, 197, 5, 4, 75, 97, 2, 326, 305,
+    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,
+    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87,
+)  # fmt: skip
+_FACE_COLOR = (255, 255, 255)
 _FINER = 4  # small pictures are drawn this many times larger, then averaged down: soft edges, no pixel steps
 _FINE_SIDE = 1024  # large ones need that less: nothing is drawn on more than about this short side
 
 
 class Pose:
-    """Coloured limbs of one person on black; `gain` fades them to black. Nobody there: all black."""
+    """Coloured limbs of one person on black; `gain` fades them to black. Nobody there: all black.
+
+    `detail` from 0.75 on adds the face's 68 points in white, as VACE's training pictures have them. They need
+    a face of some size.
+    """
 
     def __init__(self) -> None:
-        """Load the network. Raises AnnotatorError."""
+        """Load the networks. Raises AnnotatorError."""
         self._tracker = BodyTracker()
+        self._face = FaceTracker("pose")
 
     def annotate(self, image: Image, detail: float, gain: float, invert: bool) -> Annotation:
         """The skeleton in `image` (u8 [H, W, 3])."""
@@ -45,12 +63,15 @@ class Pose:
             return Annotation(np.zeros_like(image), None, found=False, note="no person seen")
         points, seen = openpose_points(body)
         height, width = image.shape[:2]
-        control = draw_skeleton(points * np.array([width, height], np.float32), seen, height, width)
+        size = np.array([width, height], np.float32)
+        face = self._face.find(image) if detail >= _FACE_FROM else None
+        control = draw_skeleton(points * size, seen, height, width, None if face is None else face * size)
         return Annotation(fade(control, NEUTRAL, gain), None)
 
     def close(self) -> None:
-        """Free the network."""
+        """Free the networks."""
         self._tracker.close()
+        self._face.close()
 
 
 def openpose_points(body: Body) -> tuple[Points, npt.NDArray[np.bool_]]:
@@ -63,8 +84,13 @@ def openpose_points(body: Body) -> tuple[Points, npt.NDArray[np.bool_]]:
     return points, seen
 
 
-def draw_skeleton(points: Points, seen: npt.NDArray[np.bool_], height: int, width: int) -> Image:
-    """The skeleton on black, u8 [H, W, 3] RGB. `points` are [18, 2] x, y in pixels of that picture."""
+def draw_skeleton(
+    points: Points, seen: npt.NDArray[np.bool_], height: int, width: int, face: Points | None = None
+) -> Image:
+    """The skeleton on black, u8 [H, W, 3] RGB. `points` are [18, 2] x, y in pixels of that picture.
+
+    `face`: the 468 points of a face's mesh in pixels, of which the usual 68 are drawn.
+    """
     finer = min(max(_FINE_SIDE // min(height, width), 1), _FINER)
     radius = max(_LEAST_RADIUS, _RADIUS * min(height, width)) * finer
     # Far outside points (a knee below the picture) must not overflow the drawing's integers.
@@ -78,6 +104,10 @@ def draw_skeleton(points: Points, seen: npt.NDArray[np.bool_], height: int, widt
     for point, visible, color in zip(at, seen, COLORS, strict=True):
         if visible:
             cv2.circle(canvas, (round(float(point[0])), round(float(point[1]))), round(radius), color, -1)
+    if face is not None and np.ptp(face[:, 1]) >= _FACE_LEAST:
+        dot = max(_LEAST_DOT, _DOT_RADIUS * min(height, width)) * finer
+        for point in np.clip(face[[*FACE_POINTS]], -reach, reach) * finer:
+            cv2.circle(canvas, (round(float(point[0])), round(float(point[1]))), round(dot), _FACE_COLOR, -1)
     return np.asarray(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 

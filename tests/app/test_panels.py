@@ -262,7 +262,10 @@ def test_everything_fits_and_the_program_is_the_largest_picture(size, window, qt
         assert corner.y() <= size[1]
         assert widget.width() >= widget.minimumSizeHint().width()
         assert widget.height() >= widget.minimumSizeHint().height()
-    for name, page in (("Output", window.outputs), ("Model", window.models), ("LoRA", window.loras)):
+    pages = {
+        "Output": window.outputs, "Control": window.control, "Model": window.models, "LoRA": window.loras,
+    }  # fmt: skip
+    for name, page in pages.items():
         window.deck.open(name)
         QApplication.processEvents()
         assert page.width() >= page.minimumSizeHint().width()

@@ -383,9 +383,19 @@ def test_chunk_input_speaks_with_one_voice() -> None:
     assert made.annotator == "segmentation"
     assert made.control is not None and made.mask is not None
     assert [int(c.mean()) for c in made.control] == [3, 3, 3, 3, 4, 5]
-    assert [int(m.mean()) for m in made.mask] == [3, 3, 3, 3, 4, 5]
+    assert [int(m.mean()) for m in made.mask] == [5, 5, 5, 5, 5, 5], "the union over a latent's frames"
     none = chunk_input([*old, control_frame(9, "none", None)])
     assert (none.control, none.mask, none.annotator) == (None, None, "none")
+    walking = []
+    for k in range(4):
+        mask = np.zeros(flat(k).shape[:2], np.uint8)
+        mask[:, k] = 255
+        walking.append(control_frame(k, "segmentation", flat(k), mask))
+    united = chunk_input(walking)
+    assert united.mask is not None and united.control is not None
+    assert (united.mask[:, :, :4] == 255).all() and not united.mask[:, :, 4:].any()
+    assert (united.control[0, :, 1:4] == 128).all(), "no old pixel is left where another frame generates"
+    assert (united.control[2, :, 2] == 2).all()
     hole = chunk_input([old[0], control_frame(1, "edges", None), old[2]])
     assert hole.control is not None
     assert [int(np.mean(c)) for c in hole.control] == [0, 2, 2]

@@ -43,11 +43,12 @@ def test_the_table_has_the_choices_of_the_parameter() -> None:
     assert tuple(ANNOTATORS) == tuple(TABLE["annotator.name"].choices)
     for name, row in ANNOTATORS.items():
         assert row.name == name
-        assert row.label and row.about and row.licence
+        assert row.label and row.about and row.licence and row.device and row.fallback
+        assert (row.cost_ms > 0) == (name != "none")
         assert set(row.uses) <= {"detail", "gain", "invert"}
 
 
-@pytest.mark.parametrize("name", ["", "Scribble", "depth", "../../etc", "x" * 5000])
+@pytest.mark.parametrize("name", ["", "Scribble", "depht", "../../etc", "x" * 5000])
 def test_an_unknown_annotator_is_refused_with_the_list(name: str) -> None:
     with pytest.raises(AnnotatorError) as caught:
         make_annotator(name)

@@ -13,8 +13,9 @@ from engine.core.skeleton import COLORS, LIMBS
 from engine.core.types import Image
 from engine.video.annotators import Annotator, make_annotator
 from engine.video.fit import fit_crop
+from engine.video.opencv import cv2
 from engine.video.people import Body, _without_noise
-from engine.video.pose import NECK, draw_skeleton, openpose_points
+from engine.video.pose import FACE_POINTS, NECK, draw_skeleton, openpose_points
 from engine.video.sources import open_source
 from tests.video.films import photo
 
@@ -123,6 +124,34 @@ def test_unseen_points_and_their_limbs_are_left_out() -> None:
     assert with_hand[y, x].any()
     assert not without[y, x].any()
     assert not draw_skeleton(standing(256, 256), np.zeros(18, bool), 256, 256).any()
+
+
+def test_the_face_is_68_white_points_of_some_size() -> None:
+    """As VACE's annotator draws it: radius 3 where the short side is 1024, over the limbs."""
+    assert len(set(FACE_POINTS)) == len(FACE_POINTS) == 68
+    face = np.full((468, 2), 500, np.float32)
+    for place, index in enumerate(dict.fromkeys(FACE_POINTS)):
+        face[index] = (100 + 20 * (place % 10), 200 + 20 * (place // 10))
+    nobody = np.zeros(18, bool)
+    canvas = draw_skeleton(standing(1024, 1024), nobody, 1024, 1024, face)
+    assert (canvas[face[162].astype(int)[1], face[162].astype(int)[0]] == 255).all()
+    assert set(np.unique(canvas)) == {0, 255}
+    dots = cv2.connectedComponents(canvas[..., 0])[0] - 1
+    assert dots == 68
+    assert np.count_nonzero(canvas[..., 0]) / dots == pytest.approx(np.pi * 3.3**2, rel=0.2)
+    tiny = draw_skeleton(standing(128, 224), nobody, 128, 224, face / 100)
+    assert not tiny.any(), "the points of a far face would run together"
+
+
+def test_much_detail_adds_the_face_to_the_skeleton(pose: Annotator) -> None:
+    image = photo()
+    plain = pose.annotate(image, 0.5, 1.0, False).control
+    with_face = pose.annotate(image, 1.0, 1.0, False).control
+    assert plain is not None and with_face is not None
+    white = (with_face.min(axis=2) > 180) & (plain.min(axis=2) < 100)
+    ys, xs = np.nonzero(white)
+    assert len(ys) > 30, "white points"
+    assert xs.min() > 60 and xs.max() < 160 and ys.min() > 20 and ys.max() < 110, "on her face"
 
 
 def test_points_far_outside_do_no_harm() -> None:
