@@ -18,7 +18,7 @@ class CameraLook:
     """The light and the colours of one clip, drawn at random; the same for all of its pictures.
 
     `colors` `[256, 3]` 0..255 per region, `light` a unit vector, `ambient` 0..1 the light from everywhere,
-    `cloth` `[H, W]` a faint pattern around 1, `outline` how dark outlines are, `noise` of the sensor.
+    `cloth` `[H, W]` the surfaces' pattern around 1, `outline` how dark outlines are, `noise` of the sensor.
     """
 
     colors: NDArray[np.float32]
@@ -34,16 +34,24 @@ class CameraLook:
         level = rng.permutation((np.arange(256) * 0.618034 + rng.random()) % 1.0)[:, None]
         colors = 255 * (0.1 + 0.8 * level) * rng.uniform(0.6, 1.0, (256, 3))
         light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0.2), rng.uniform(0.5, 1.0)])
-        coarse = rng.normal(size=(height // int(rng.integers(3, 10)) + 1, width // 4 + 1)).astype(np.float32)
-        cloth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        rough = rng.uniform(0, 0.09) if rng.random() < 0.5 else rng.uniform(0.1, 0.4)
         return CameraLook(
             colors.astype(np.float32),
             (light / np.linalg.norm(light)).astype(np.float32),
             float(rng.uniform(0.3, 0.8)),
-            np.asarray(1 + rng.uniform(0, 0.09) * cloth, np.float32),
+            np.clip(1 + np.float32(rough) * texture(rng, height, width), 0.2, 1.8),
             float(rng.choice([0.0, 0.15, 0.3])),
             float(rng.uniform(0, 4)),
         )
+
+
+def texture(rng: np.random.Generator, height: int, width: int) -> Plane:
+    """A random pattern `[H, W]` of deviation about 1 with detail of every size, as real surfaces have."""
+    pattern = np.zeros((height, width), np.float32)
+    for cells in (4, 8, 16, 32, 64):
+        coarse = rng.normal(size=(cells, 2 * cells)).astype(np.float32)
+        pattern += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return pattern / pattern.std()
 
 
 def photograph(raster: Raster, look: CameraLook, rng: np.random.Generator) -> Image:

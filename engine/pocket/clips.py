@@ -15,7 +15,7 @@ from engine.pocket.styles import Image, Look, Plane, random_look
 
 FRAMES_PER_SECOND = 16
 
-SHARES = {"scribble": 0.24, "edges": 0.11, "depth": 0.19, "gray": 0.21, "pose": 0.14, "inpaint": 0.11}
+SHARES = {"scribble": 0.18, "edges": 0.08, "depth": 0.20, "gray": 0.28, "pose": 0.13, "inpaint": 0.13}
 """How often training draws each kind of control."""
 
 
