@@ -152,7 +152,7 @@ QPushButton#quiet {{ background: transparent; border: none; color: {SECONDARY}; 
     min-height: 24px; }}
 QPushButton#quiet:hover {{ color: {TEXT}; background: {CONTROL}; }}
 QPushButton#tab {{ background: transparent; border: 1px solid transparent; color: {SECONDARY};
-    padding: 2px 2px; min-height: 24px; }}
+    padding: 2px 0; min-height: 24px; font-size: 12px; }}
 QPushButton#tab:hover {{ color: {TEXT}; background: {CONTROL}; }}
 QPushButton#tab:checked {{ color: {LIVE}; background: {PANEL}; border-color: {HAIRLINE}; }}
 

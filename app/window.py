@@ -2,7 +2,7 @@
 
 status strip
 source  |                    | signals
-control |      program       | deck: output, model, LoRAs
+control |      program       | deck: output, control, images, model, LoRAs
 macros          | prompt     | safety
 message strip
 """
@@ -34,6 +34,7 @@ from app.panels.macros import MacrosPanel
 from app.panels.messages import MessageStrip
 from app.panels.models import ModelsPanel
 from app.panels.outputs import OutputsPanel
+from app.panels.pictures import PicturesPanel
 from app.panels.prompts import PromptPanel
 from app.panels.safety import SafetyPanel
 from app.panels.signals import SignalsPanel
@@ -71,8 +72,15 @@ class Window(QMainWindow):
         self.models = ModelsPanel(bridge, memory.advanced)
         self.loras = LorasPanel(bridge)
         self.control = ControlPanel(bridge)
+        self.pictures = PicturesPanel(bridge)
         self.deck = Deck(
-            {"Output": self.outputs, "Control": self.control, "Model": self.models, "LoRA": self.loras}
+            {
+                "Output": self.outputs,
+                "Control": self.control,
+                "Image": self.pictures,
+                "Model": self.models,
+                "LoRA": self.loras,
+            }
         )
         self.deck.open(memory.page)
         self.macros = MacrosPanel(bridge)

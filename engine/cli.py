@@ -118,26 +118,45 @@ def _render(options: argparse.Namespace) -> int:
 
 def _adherence_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--clip", action="append", default=[], metavar="FILE", help="a filmed clip (default: two drawn ones)"
+        "--clip", action="append", default=[], metavar="FILE", help="measure on a filmed clip as well"
     )
     parser.add_argument(
-        "--scales", type=_scales, default=(0.0, 0.5, 1.0), metavar="0,0.5,1", help="context scales to compare"
+        "--clips",
+        type=_count,
+        metavar="N",
+        help="clips a control, 0 for no drawn ones (default: one for each material, some for palettes)",
     )
+    parser.add_argument(
+        "--scales",
+        type=_scales,
+        default=(0.0, 0.5, 1.0, 1.5),
+        metavar="0,0.5,1",
+        help="context scales to compare",
+    )
+    parser.add_argument(
+        "--controls", type=_controls, default=(), metavar="scribble,pose",
+        help="of scribble, edges, depth, gray, pose, inpaint (default: all but edges, or the annotator's)",
+    )  # fmt: skip
     _generation_arguments(parser)
     parser.add_argument(
-        "--seconds", type=_seconds, default=4.0, metavar="S", help="of each clip (%(default)s)"
+        "--seconds", type=_seconds, default=2.0, metavar="S", help="of each clip (%(default)s)"
+    )
+    parser.add_argument(
+        "--drift", type=_seconds, default=0.0, metavar="S", help="also one stream of so many seconds"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
 
 
 def _adherence(options: argparse.Namespace) -> int:
+    from engine.adherence import Plan
     from engine.adherence import main as adherence
     from engine.render import settings
 
     if options.json is not None:
         _check_json(options.json)
     with _models_folder(options.models):
-        rows = adherence(options.clip, settings(_given(options)), options.scales, options.seconds)
+        plan = Plan(options.scales, options.controls, options.clips, options.seconds, options.drift)
+        rows = adherence(options.clip, settings(_given(options)), plan)
     if options.json is not None:
         _write_json(options.json, {"rows": rows})
     return OK
@@ -153,6 +172,58 @@ def _parity(options: argparse.Namespace) -> int:
     from engine.parity import main as parity
 
     return parity(options.folder)
+
+
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pipeline", default="pocket", metavar="NAME", help="which one (%(default)s)")
+    parser.add_argument("--size", type=_size, metavar="HxW", help="of the picture (default: the usual one)")
+    parser.add_argument("--steps", type=int, default=4, metavar="N", help="denoising steps (%(default)s)")
+    parser.add_argument(
+        "--mode", choices=("none", "depth", "inpaint"), default="depth",
+        help="text only, a control picture, or one with a mask (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--vae", choices=TABLE["engine.vae"].choices, default="tae", help="(%(default)s)")
+    parser.add_argument(
+        "--precision", choices=("auto", "fp32", "bf16", "fp8"), default="auto", help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--warm-up", type=int, default=3, metavar="N", help="chunks before the clock starts (%(default)s)"
+    )
+    parser.add_argument("--chunks", type=int, default=15, metavar="N", help="chunks measured (%(default)s)")
+    parser.add_argument(
+        "--random", action="store_true", help="random weights even where the real ones are installed"
+    )
+    parser.add_argument(
+        "--gpu", action="store_true", help="instead: the whole list for a machine with a GPU, ten minutes"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
+    _models_folder_argument(parser)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from engine import bench
+
+    if options.json is not None:
+        _check_json(options.json)
+    with _models_folder(options.models):
+        if options.gpu:
+            document = bench.suite()
+        else:
+            plan = bench.Plan(
+                pipeline=options.pipeline,
+                size=options.size,
+                steps=options.steps,
+                mode=options.mode,
+                vae=options.vae,
+                precision=options.precision,
+                warm_up=options.warm_up,
+                chunks=options.chunks,
+                weights="random" if options.random else "installed",
+            )
+            document = bench.main(plan)
+    if options.json is not None:
+        _write_json(options.json, document)
+    return OK
 
 
 def _models_arguments(parser: argparse.ArgumentParser) -> None:
@@ -216,6 +287,7 @@ COMMANDS = (
     Command("parity", "compare the model's parts with recorded numbers", _parity_arguments, _parity),
     Command("adherence", "measure how well the picture follows its control picture", _adherence_arguments,
             _adherence),
+    Command("bench", "measure how fast a pipeline runs, and where its time goes", _bench_arguments, _bench),
     Command("parameters", "print the page of all parameters", _no_arguments, _parameters),
 )  # fmt: skip
 
@@ -298,11 +370,34 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of clips")
+    return int(text)
+
+
 def _scales(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(TABLE["vace.context_scale"].parse(part)) for part in text.split(","))
     except CuelightError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _controls(text: str) -> tuple[str, ...]:
+    from engine.adherence.measure import FOLLOWED
+
+    controls = tuple(part.strip() for part in text.split(","))
+    unknown = [control for control in controls if control not in FOLLOWED]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(FOLLOWED)}")
+    return controls
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 368x640 (height x width)")
+    return int(height), int(width)
 
 
 def _progress() -> Callable[[int, float], None]:

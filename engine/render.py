@@ -23,8 +23,18 @@ from engine.core.types import ControlFrame, Frame, Image
 from engine.model.text import Conditioning
 from engine.session import ChunkOutput, Session, open_session, parse_step_list
 from engine.stages.annotate import control_settings, engine_size
-from engine.stages.generate import Wanted, chunk_input, chunk_settings, live_values
+from engine.stages.extension import Extension
+from engine.stages.generate import (
+    Wanted,
+    chunk_input,
+    chunk_settings,
+    feather,
+    live_values,
+    with_pictures,
+)
+from engine.stages.kept import Kept
 from engine.stages.loras import lora_path, names_of
+from engine.stages.pictures import Shelf
 from engine.video.annotators import Annotation, Annotator, make_annotator
 from engine.video.control import ControlDesk
 from engine.video.fit import bounded, fit_crop
@@ -102,8 +112,11 @@ class Stream:
     conditioning: Conditioning = field(init=False)
     _prompt: str | None = None
     _worn: tuple[str, ...] = ()
+    _extension: Extension = field(default_factory=Extension)
+    _kept: Kept = field(default_factory=Kept)
 
     def __post_init__(self) -> None:
+        self._shelf = Shelf(self.session)
         self._hear(self.timeline.at(0))
 
     def step(self, chunk: list[ControlFrame]) -> list[Image]:
@@ -111,16 +124,21 @@ class Stream:
         made: list[Image] = []
 
         def emit(output: ChunkOutput) -> None:
-            made.extend(output.frames)
+            made.extend(self._kept.shown(output.frames, feather(values)))
 
         values = self.timeline.at(self.emitted)
+        given = self._shelf.given(values)
+        for error in self._shelf.errors.values():
+            raise error
+        taken = with_pictures(chunk_input(chunk), given, self._extension, values)
+        self._kept.take(taken.video if taken.video is not None else (), taken.mask)
         live = live_values(values)
         step_list = parse_step_list(values.text("engine.step_list"))
         self._hear(values)
         self._wear(values)
         begin = time.perf_counter()
         self.session.step(
-            chunk_input(chunk),
+            taken,
             lambda: live,
             self.conditioning,
             replace(chunk_settings(values), step_list=step_list),

@@ -8,9 +8,10 @@ backwards.
     annotate       newest frame      Latest frames                Ring controls, Latest control_preview
     prompt         newest text       Latest wishes (a session)    Latest spoken (conditioning)
     loras          named files       Latest wishes (a session)    Latest adapters
-    engine         one chunk         Ring controls, spoken,       Fifo chunks (2), both wishes
-                                     adapters, commands,
-                                     snapshots
+    pictures       named files       Latest wishes (a session)    Latest given
+    engine         one chunk         Ring controls, spoken,       Fifo chunks (2), all wishes
+                                     adapters, given,
+                                     commands, snapshots
     output         one frame         Fifo chunks, both previews   Latest program, recorder, virtual camera
     recorder       one picture       Fifo (1 s)                   a file
     camera switch  on or off         Latest                       virtual camera (its own thread and clock)
@@ -32,8 +33,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from engine.core.channels import Closed, Fifo, Latest, Ring
 from engine.core.errors import AnnotatorError, ParameterError
@@ -49,6 +50,8 @@ from engine.stages.compose import Canvas
 from engine.stages.generate import COMMANDS, Chunk, GenerateStage, OpenSession
 from engine.stages.loras import Adapters, LoraStage
 from engine.stages.output import OutputStage, Trouble
+from engine.stages.pictures import ROWS as PICTURE_ROWS
+from engine.stages.pictures import Given, PictureStage
 from engine.stages.prompt import PromptStage, Spoken
 from engine.stages.recording import OpenRecorder, Recording
 from engine.stages.reports import Report, Reports
@@ -72,7 +75,8 @@ class Status:
     `drops` counts input thrown away, by place; `repeats` output frames that showed the same generated
     picture again; `skipped` beats the output missed. `engine` is loading, running, stalled or failed;
     `device` is what it runs on. `rung` and `reason` say what the audience sees and why. `recording` is
-    the file being written. `loras`: what is wrong with each LoRA slot, empty where nothing is.
+    the file being written. `loras`: what is wrong with each LoRA slot, empty where nothing is. `pictures`:
+    the same by the key of the row that names the picture.
     """
 
     fps_generated: float
@@ -98,6 +102,7 @@ class Status:
     recording: str
     device: str
     errors: tuple[Report, ...]
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
 
 class Runtime:
@@ -136,6 +141,8 @@ class Runtime:
         self._lora_wishes: Latest[Session] = Latest()
         self._spoken: Latest[Spoken] = Latest()
         self._adapters: Latest[Adapters] = Latest()
+        self._picture_wishes: Latest[Session] = Latest()
+        self._given: Latest[Given] = Latest()
         self._chunks: Fifo[Chunk] = Fifo(_CHUNKS)
 
         reports = self._reports
@@ -145,13 +152,15 @@ class Runtime:
         )
         self._prompt = PromptStage(store, self._text_wishes, self._spoken, reports)
         self._loras = LoraStage(store, self._lora_wishes, self._adapters)
+        self._pictures = PictureStage(store, self._picture_wishes, self._given)
         self._generate = GenerateStage(
             store,
             open_session,
             self._controls,
-            (self._text_wishes, self._lora_wishes),
+            (self._text_wishes, self._lora_wishes, self._picture_wishes),
             self._spoken,
             self._adapters,
+            self._given,
             self._chunks,
             reports,
             clock,
@@ -179,6 +188,7 @@ class Runtime:
             Worker("annotate", self._annotate.tick, report, finish=self._annotate.close),
             Worker("prompt", self._prompt.tick, report),
             Worker("loras", self._loras.tick, report),
+            Worker("pictures", self._pictures.tick, report),
             Worker("warm-up", self._warm_up, report),
             Worker("engine", self._generate.tick, report, retry_s=0.0, finish=self._generate.close),
             Worker("recorder", self._recording.tick, report, finish=self._recording.finish),
@@ -205,6 +215,8 @@ class Runtime:
             self._lora_wishes,
             self._spoken,
             self._adapters,
+            self._picture_wishes,
+            self._given,
             self._chunks,
         ):
             channel.close()
@@ -261,6 +273,7 @@ class Runtime:
             recording=self._recording.path,
             device=self._generate.device,
             errors=self._reports.recent(),
+            pictures=self._pictures.notes,
         )
 
     def _drops(self) -> dict[str, int]:
@@ -282,6 +295,8 @@ class Runtime:
             self._ask(self._text_wishes)
         elif change.key.startswith("lora.") and change.key.endswith(".file"):
             self._ask(self._lora_wishes)
+        elif change.key in PICTURE_ROWS:
+            self._ask(self._picture_wishes)
 
     def _ask(self, wishes: Latest[Session]) -> None:
         """Have something made for the session in use; a new session asks for itself."""

@@ -10,7 +10,7 @@ import itertools
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,23 +22,29 @@ from engine.core.errors import EngineError
 from engine.core.parameters import LORA_SLOTS
 from engine.model.blend import Method
 from engine.model.context import ContextEncoder
+from engine.model.key_frames import gray_control, place_key_frames
 from engine.model.latent_space import LATENT_CHANNELS, SPATIAL_FACTOR, State
 from engine.model.load import Choice, Pipeline, load_pipeline
 from engine.model.lora import LoraSlots
 from engine.model.lora_file import Lora, read_lora
 from engine.model.noise import ChunkNoise, MotionController, mixed, strength_steps
 from engine.model.quantize import exact
+from engine.model.references import Fit, Reference, crop_to_fill, encode_references, fitted
 from engine.model.schedule import Step, clean_estimate, noised
 from engine.model.speech import Speech
 from engine.model.stream import LatentStream
 from engine.model.text import Conditioning
+from engine.model.vace import References
 from engine.model.wan import CrossCache
+from engine.modes import Mode, Present, mode_of
 
 Pictures = NDArray[np.uint8]
 MOST_STEPS = 4
 ANCHOR_PICTURES = 9
 """The picture before those of the last two latents: what Krea Realtime anchors its context in."""
 LONGEST_LIST = 8
+MOST_REFERENCES = 3
+"""More than three were never shown to VACE in its training."""
 
 
 @dataclass(frozen=True)
@@ -84,20 +90,22 @@ class ChunkInput:
 
     Either may be absent: no control is text only, no mask generates everywhere. `annotator` names its maker.
     `video` u8 `[F, H, W, 3]` is what the camera saw; it counts only where the noise scale is below 1.
+    `first`, `last`: key frames u8 `[h, w, 3]` of any size, filled into the picture, and how strongly each
+    stands, 0..1. `references`: at most 3, from `Session.reference`. `wanted_mask`: a mask was asked for;
+    `note`: why that, or the control, is missing. Both are for the words of the mode only.
     """
 
     control: Pictures | None
     mask: Pictures | None
     annotator: str
     video: Pictures | None = None
-
-
-@dataclass(frozen=True)
-class Mode:
-    """Which VACE mode ran, and why."""
-
-    name: str
-    reason: str
+    first: Pictures | None = None
+    last: Pictures | None = None
+    first_strength: float = 1.0
+    last_strength: float = 1.0
+    references: tuple[Reference, ...] = ()
+    wanted_mask: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,6 +180,7 @@ class Session:
         self._stream.reset()
         self._contexts.reset()
         self._motion.reset()
+        self._reference_noise: tuple[int, Tensor] | None = None  # and the seed it was drawn with
         self._decoder: State | None = None
         self._video: State | None = None
         self._decoded: Tensor | None = None  # the newest decoded pictures, for an anchor
@@ -190,6 +199,12 @@ class Session:
     def read_lora(self, path: Path) -> Lora:
         """Read a LoRA file made for this model; safe to call from another thread. Raises WeightsError."""
         return read_lora(path, self.pipeline.dit).to(self.device)
+
+    @torch.inference_mode()
+    def reference(self, picture: Pictures, fit: Fit = "white") -> Reference:
+        """Encode a reference picture u8 `[h, w, 3]` of any size; safe to call from another thread."""
+        pictures = [fitted(picture, self.height, self.width, fit)]
+        return Reference(encode_references(self.pipeline.vae, pictures))
 
     def set_lora(self, slot: int, lora: Lora | None, strength: float = 1.0) -> None:
         """Put a LoRA into a slot (0 is the first) or empty it, between chunks; the stream goes on."""
@@ -211,6 +226,7 @@ class Session:
         stream, the first chunk is shorter (9 pictures instead of 12 with the public files).
         """
         self._check(chunk)
+        chunk = self._with_room(chunk)
         self._loras.apply()
         told = self._speech.next(conditioning, settings.transition, settings.blend, self._loras.text_changes)
         if told.arrived:
@@ -230,8 +246,10 @@ class Session:
         """The chunk itself, once it is known what is said."""
         clock = _Clock()
         spec, stream, latents = self.pipeline.spec, self._stream, self._latents
-        stream.begin(latents, text, self._anchor)
-        context = self._context(chunk)
+        stream.begin(latents, text, self._anchor, len(chunk.references))
+        there = present(chunk, latents, settings.noise_scale)
+        context = self._context(chunk, there.context)
+        weights = self._weights(chunk, latents)
         self._noise.begin(settings.seed)
         x, steps = self._start(chunk, settings)
         clock.mark("context")
@@ -239,7 +257,9 @@ class Session:
             now = live()
             for slot, strength in enumerate(now.loras):
                 self._loras.strength(slot, strength)
-            output = stream.predict(x, step.t, context=context, context_scale=now.context_scale)
+            scale = _weighed(now.context_scale, weights)
+            beside = self._beside(chunk.references, settings.seed, step.sigma)
+            output = stream.predict(x, step.t, context=context, context_scale=scale, references=beside)
             x = clean_estimate(spec.prediction, x, output, step.sigma)
             if following is not None:
                 x = noised(x, self._noise.draw(latents), following.sigma)
@@ -247,13 +267,16 @@ class Session:
         frames, self._decoder = self.pipeline.vae.decode(x, self._decoder)
         pictures = _to_pictures(frames)
         clock.mark("decode")
-        mode = mode_of(chunk, now.context_scale, settings.noise_scale)
+        mode = mode_of(replace(there, scale=now.context_scale))
         emit(ChunkOutput(pictures, mode, now.version, clock.seconds))
         stream.finish(x)
         self._keep(frames)
 
     def _check(self, chunk: ChunkInput) -> None:
-        """Refuse pictures of another count or size than the next chunk takes."""
+        """Refuse pictures of another count or size than the next chunk takes, and too many references."""
+        if len(chunk.references) > MOST_REFERENCES:
+            what = f"{len(chunk.references)} references are too many for a chunk."
+            raise EngineError(what, f"Give at most {MOST_REFERENCES}.")
         expected = (self.frames_in, self.height, self.width)
         given = {"control": chunk.control, "mask": chunk.mask, "video": chunk.video}
         for name, value in given.items():
@@ -263,11 +286,66 @@ class Session:
                     "Fit control, mask and video to the session's size.",
                 )
 
-    def _context(self, chunk: ChunkInput) -> Tensor | None:
-        if chunk.control is None:
+    def _with_room(self, chunk: ChunkInput) -> ChunkInput:
+        """The chunk as it can be made: one latent has room for one key frame, the stronger."""
+        if chunk.first is None or chunk.last is None or self._latents > 1:
+            return chunk
+        if chunk.first_strength < chunk.last_strength:
+            return replace(chunk, first=None)
+        return replace(chunk, last=None)
+
+    def _context(self, chunk: ChunkInput, wanted: bool) -> Tensor | None:
+        """The VACE context `[1, 96, n, h, w]`; None where nothing is asked, and what is later begins anew."""
+        if not wanted:
             self._contexts.reset()
             return None
+        if chunk.first is not None or chunk.last is not None:
+            return self._key_framed(chunk)
+        if chunk.control is None:
+            return self._contexts.encode_nothing(self._latents, self.height, self.width, first=self._first)
         return self._contexts.encode(chunk.control, chunk.mask, first=self._first)
+
+    def _key_framed(self, chunk: ChunkInput) -> Tensor:
+        """The context of a chunk with key frames, over whatever other control it has."""
+        vae, first = self.pipeline.vae, self._first
+        video, mask = gray_control(vae, self._latents, self.height, self.width, first=first)
+        if chunk.control is not None:
+            video = _to_tensor(chunk.control, video)
+            if chunk.mask is not None:
+                mask = torch.from_numpy(chunk.mask).to(mask)[None] / 255
+        start, end = (
+            None if picture is None else crop_to_fill(picture, self.height, self.width)
+            for picture in (chunk.first, chunk.last)
+        )
+        video, mask = place_key_frames(vae, video, mask, first=first, at_start=start, at_end=end)
+        return self._contexts.encode_tensors(video, mask, first=first)
+
+    def _weights(self, chunk: ChunkInput, latents: int) -> Tensor | None:
+        """How much of the context scale each latent gets, `[1, F]`; None where all get all of it."""
+        weights = [1.0] * latents
+        if chunk.first is not None:
+            weights[0] *= chunk.first_strength
+        if chunk.last is not None:
+            weights[-1] *= chunk.last_strength
+        if all(weight == 1 for weight in weights):
+            return None
+        return torch.tensor([weights], device=self.device, dtype=self.pipeline.dtype)
+
+    def _beside(self, references: tuple[Reference, ...], seed: int, sigma: float) -> References | None:
+        """The references at a noise level, under noise that stays the same from chunk to chunk."""
+        if not references:
+            return None
+        if self._reference_noise is None or self._reference_noise[0] != seed:
+            drawn = torch.randn(
+                1, MOST_REFERENCES, LATENT_CHANNELS, *self.latent_size,
+                generator=torch.Generator().manual_seed(seed),
+            )  # fmt: skip
+            self._reference_noise = seed, drawn.to(self.device, self.pipeline.dtype)
+        clean = torch.cat([reference.latent for reference in references], dim=1)
+        noise = self._reference_noise[1][:, : clean.shape[1]]
+        return References(
+            torch.cat([reference.context for reference in references], dim=2), noised(clean, noise, sigma)
+        )
 
     def _start(self, chunk: ChunkInput, settings: Settings) -> tuple[Tensor, tuple[Step, ...]]:
         """What denoising starts from, and its steps: noise alone, or noise over the camera's picture."""
@@ -338,25 +416,28 @@ def parse_step_list(text: str) -> tuple[int, ...]:
     return listed
 
 
-def mode_of(chunk: ChunkInput, scale: float, noise_scale: float = 1.0) -> Mode:
-    """Which mode a chunk runs in, in the performer's words."""
-    mode = _controlled(chunk, scale)
-    if noise_scale >= 1 or chunk.video is None:
-        return mode
-    over = f"noise {noise_scale:.2f} over the camera"
-    return Mode("V2V", over) if mode.name == "T2V" else Mode(mode.name, f"{mode.reason}, {over}")
+def _weighed(scale: float, weights: Tensor | None) -> float | Tensor:
+    """The context scale of each latent; 0 stays a host number, for which the branch is not run."""
+    return scale if weights is None or scale == 0 else weights * scale
 
 
-def _controlled(chunk: ChunkInput, scale: float) -> Mode:
-    """The mode as far as control and mask decide it."""
-    if chunk.control is None:
-        return Mode("T2V", f"text only: {chunk.annotator} gives no control picture")
-    if scale == 0:
-        return Mode("T2V", "text only: context scale is 0")
-    if chunk.mask is not None and not (chunk.mask > 127).all():
-        kept = 100 * float((chunk.mask <= 127).mean())
-        return Mode("INPAINT", f"{chunk.annotator} {scale:.2f}, {kept:.0f} % kept")
-    return Mode("V2V", f"{chunk.annotator} {scale:.2f}")
+def present(chunk: ChunkInput, latents: int, noise_scale: float = 1.0) -> Present:
+    """What there is for a chunk of so many latents, as `mode_of` asks for it, at context scale 1."""
+    kept = None
+    if chunk.control is not None and chunk.mask is not None:
+        kept = float((chunk.mask <= 127).mean())
+    return Present(
+        control=chunk.control is not None,
+        annotator=chunk.annotator,
+        kept=kept,
+        first=0.0 if chunk.first is None else chunk.first_strength,
+        last=0.0 if chunk.last is None else chunk.last_strength,
+        references=len(chunk.references),
+        noise=noise_scale if noise_scale < 1 and chunk.video is not None else None,
+        wanted_mask=chunk.wanted_mask,
+        note=chunk.note,
+        latents=latents,
+    )
 
 
 def _to_tensor(pictures: Pictures, like: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.core.types import Image
-from engine.session import ChunkInput, ChunkOutput, Live, Mode, Settings
+from engine.modes import Mode
+from engine.session import ChunkInput, ChunkOutput, Live, Settings
 
 FRAMES_IN = 12
 
@@ -60,6 +61,9 @@ class EchoSession:
         self._started = True
         out, self._waiting = self._waiting[:count], self._waiting[count:]
         emit(ChunkOutput(np.stack(out), Mode("echo", ""), live().version, {}))
+
+    def reference(self, picture: Image, fit: str = "white") -> tuple[int, str]:
+        return int(picture.mean()), fit
 
     def reset(self) -> None:
         self.resets += 1

@@ -15,7 +15,8 @@ import numpy as np
 
 from engine.core.errors import EngineError, OutputError, SourceError, WeightsError
 from engine.core.types import Image
-from engine.session import ChunkInput, ChunkOutput, Live, Mode, Settings
+from engine.modes import Mode
+from engine.session import ChunkInput, ChunkOutput, Live, Settings
 from engine.video.annotators import Annotation
 
 HEIGHT, WIDTH = 128, 224
@@ -185,6 +186,9 @@ class FakeSession:
             self._waiting += list(255 - chunk.control)
         frames, self._waiting = np.stack(self._waiting[:count]), self._waiting[count:]
         emit(ChunkOutput(frames, Mode(f"V2V {chunk.annotator}", "fake"), heard.version, {}))
+
+    def reference(self, picture: Image, fit: str = "white") -> Any:
+        return SimpleNamespace(level=int(picture.mean()), fit=fit)
 
     def read_lora(self, path: Path) -> Any:
         if "bad" in path.name:

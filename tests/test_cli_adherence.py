@@ -1,162 +1,246 @@
-"""`cuelight adherence`: the measure is symmetric and rises when the control picture is followed."""
+"""`cuelight adherence`: what is measured rises with what a session follows, and becomes rows."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import engine.adherence
-from engine.adherence import (
-    TOLERANCE,
-    Clip,
-    control_lines,
-    drawn_frames,
-    edge_f,
-    measure,
-    picture_lines,
-)
+from engine.adherence import Clip, Plan, drawn_frames, measure
+from engine.adherence.cases import Case, Truth, Words, drawn_cases, filmed_cases, words_of
+from engine.adherence.judge import Judge
+from engine.adherence.measure import BETTER, Scores
 from engine.cli import main
 from engine.core.errors import AnnotatorError
+from engine.core.types import ControlFrame, Frame
 from engine.render import settings
 from engine.session import ChunkInput
 from tests.echo import EchoSession
 
-SIZE = (64, 96)
+MATERIALS = ("gold", "ice", "moss")
+KEYS = ["source", "control", "metric", "better", "scale", "value"]
 
 
-def lines(*columns: int) -> np.ndarray:
-    picture = np.zeros(SIZE, bool)
-    picture[8:56, list(columns)] = True
-    return picture
+class Echo(EchoSession):
+    """The echo session shows the control picture itself, and flat gray at scale 0."""
+
+    def reset(self, replay: bool = False) -> None:
+        super().reset()
 
 
-@pytest.mark.parametrize("shift", [0, 1, 2])
-def test_lines_within_the_tolerance_count_in_full(shift: int) -> None:
-    assert edge_f(lines(40 + shift), lines(40)) == 1.0
+class Elsewhere(Echo):
+    """Shows lines as many and as strong as asked for, in other places."""
+
+    def step(self, chunk, live, conditioning, settings, *, emit):
+        elsewhere = ChunkInput(np.roll(chunk.control, (16, 20), axis=(1, 2)), None, chunk.annotator)
+        super().step(elsewhere, live, conditioning, settings, emit=emit)
 
 
-@pytest.mark.parametrize("shift", [3, 4, 20])
-def test_lines_further_away_do_not_count(shift: int) -> None:
-    assert TOLERANCE == 2
-    assert edge_f(lines(40 + shift), lines(40)) == 0.0
+class Blinking(Echo):
+    """Every other chunk is dark."""
+
+    first_lacks = 0
+
+    def step(self, chunk, live, conditioning, settings, *, emit):
+        dark = len(self.chunks) % 2
+        shown = ChunkInput(chunk.control // (2 if dark else 1), None, chunk.annotator)
+        super().step(shown, live, conditioning, settings, emit=emit)
 
 
-def test_invented_lines_cost_as_much_as_missing_ones() -> None:
-    # Half of one side is unmatched: the other part is 1, so F = 2 * 0.5 * 1 / 1.5.
-    assert edge_f(lines(20, 60), lines(20)) == pytest.approx(2 / 3)
-    assert edge_f(lines(20), lines(20, 60)) == pytest.approx(2 / 3)
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    return Judge.load()
 
 
-def test_the_score_is_symmetric() -> None:
-    random = np.random.default_rng(3)
-    for density in (0.002, 0.02, 0.2):
-        a, b = random.random((2, *SIZE)) < density
-        assert edge_f(a, b) == pytest.approx(edge_f(b, a))
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Echo]:
+    sessions: list[Echo] = []
 
-
-def test_nothing_against_something_is_zero_and_nothing_against_nothing_is_one() -> None:
-    empty = np.zeros(SIZE, bool)
-    assert edge_f(empty, lines(5)) == edge_f(lines(5), empty) == 0.0
-    assert edge_f(empty, empty) == 1.0
-
-
-def test_a_scribbles_stroke_is_one_line_and_so_is_an_edge() -> None:
-    drawing = np.full((*SIZE, 3), 255, np.uint8)
-    drawing[10:50, 30:34] = 0
-    thin = control_lines(drawing, "scribble")
-    assert thin.any() and thin.sum(axis=1).max() == 1 and thin[:, 28:36].sum() == thin.sum()
-    assert np.array_equal(control_lines(255 - drawing, "edges"), thin)
-
-
-def test_a_picture_is_reduced_to_its_outline() -> None:
-    picture = np.full((*SIZE, 3), 60, np.uint8)
-    picture[16:48, 24:72] = 200
-    found = picture_lines(picture)
-    outline = np.zeros(SIZE, bool)
-    outline[16:48, [24, 71]] = outline[[16, 47], 24:72] = True
-    assert edge_f(found, outline) > 0.95
-    assert not picture_lines(np.full((*SIZE, 3), 90, np.uint8)).any()
-
-
-def test_the_drawn_clip_is_the_same_every_time_and_moves() -> None:
-    frames, again = list(drawn_frames(0.5)), list(drawn_frames(0.5))
-    assert len(frames) == 15
-    assert all(np.array_equal(a, b) for a, b in zip(frames, again, strict=True))
-    assert not np.array_equal(frames[0], frames[-1])
-
-
-DRAWN = Clip("drawn", "procedural", drawn_frames)
-
-
-def test_the_measure_rises_with_what_the_session_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[EchoSession] = []
-
-    def open_session(pipeline: str, height: int, width: int, choice: object) -> EchoSession:
-        opened.append(EchoSession(pipeline, height, width, choice))
-        return opened[-1]
+    def open_session(pipeline: str, height: int, width: int, choice: object) -> Echo:
+        sessions.append(Echo(pipeline, height, width, choice))
+        return sessions[-1]
 
     monkeypatch.setattr(engine.adherence, "open_session", open_session)
-    scores = measure([DRAWN], settings({}), (0.0, 0.5, 1.0), 0.4)["drawn"]
-    # The echo session shows the control picture itself, and flat gray at scale 0.
-    assert scores[0.0] == 0.0 and scores[1.0] > 0.9
-    assert len(opened) == 3 and all(session.closed for session in opened)
+    return sessions
 
 
-def test_following_is_told_from_showing_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Elsewhere(EchoSession):
-        """Shows lines as many and as strong as asked for, in other places."""
+def lines_case(seconds: float = 0.4) -> Iterator[Case]:
+    drawn = Clip("drawn", "procedural", drawn_frames)
+    return filmed_cases(drawn, "scribble", 1, seconds, settings({}), MATERIALS)
 
-        def step(self, chunk, live, conditioning, settings, *, emit):  # type: ignore[no-untyped-def]
-            elsewhere = ChunkInput(np.roll(chunk.control, (16, 20), axis=(1, 2)), None, chunk.annotator)
-            super().step(elsewhere, live, conditioning, settings, emit=emit)
 
-    scores = []
-    for session in (EchoSession, Elsewhere):
-        monkeypatch.setattr(engine.adherence, "open_session", session)
-        scores.append(measure([DRAWN], settings({}), (1.0,), 0.4)["drawn"][1.0])
-    followed, ignored = scores
+def measured(session: Echo, cases: Iterator[Case], scales: Sequence[float], judge: Judge) -> Scores:
+    return measure(cases, session, judge, settings({}), scales)  # type: ignore[arg-type]
+
+
+def test_the_measure_rises_with_what_the_session_follows(judge: Judge) -> None:
+    session = Echo("echo", 128, 224)
+    scores = measured(session, lines_case(), (0.0, 0.5, 1.0), judge)
+    edge = {scale: scores.of["procedural", "scribble", "edge_f", scale][0] for scale in (0.0, 1.0)}
+    assert edge[0.0] == 0.0 and edge[1.0] > 0.9
+    assert session.resets == 3
+
+
+def test_following_is_told_from_showing_something_else(judge: Judge) -> None:
+    followed, ignored = (
+        measured(kind("echo", 128, 224), lines_case(), (1.0,), judge).of[
+            "procedural", "scribble", "edge_f", 1.0
+        ][0]
+        for kind in (Echo, Elsewhere)
+    )
     assert ignored < followed / 2
 
 
-def test_a_clip_without_lines_cannot_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    def empty(seconds: float):  # type: ignore[no-untyped-def]
-        return iter([np.full((128, 224, 3), 90, np.uint8)] * 12)
+def test_chunks_that_differ_flicker(judge: Judge) -> None:
+    calm, blinking = (
+        measured(kind("echo", 128, 224), lines_case(1.2), (1.0,), judge).of[
+            "procedural", "scribble", "flicker", 1.0
+        ][0]
+        for kind in (Echo, Blinking)
+    )
+    assert blinking > 3 * calm
 
-    monkeypatch.setattr(engine.adherence, "open_session", EchoSession)
-    with pytest.raises(AnnotatorError, match="no lines"):
-        measure([Clip("empty", "real", empty)], settings({}), (1.0,), 1.0)
+
+def test_a_drawn_case_knows_its_truth_and_a_true_render_is_the_ceiling(judge: Judge) -> None:
+    case = next(drawn_cases("depth", 1, 0.2, settings({}), MATERIALS))
+    assert case.truth.rendered and case.words.material == "gold" and "gold" in case.words.prompt
+    assert case.truth.depth is not None and case.truth.depth.shape == (3, 128, 224)
+    scores = measured(Echo("echo", 128, 224), iter([case]), (1.0,), judge)
+    assert scores.ceiling["depth", "depth_rmse"][0] < case.truth.depth.std()
+    assert scores.of["procedural", "depth", "palette_distance", 1.0][0] > 0
+
+
+def test_drawn_cases_are_the_same_every_time_and_name_each_material_once() -> None:
+    drawn = list(drawn_cases("pose", 3, 0.1, settings({}), MATERIALS))
+    again = list(drawn_cases("pose", 3, 0.1, settings({}), MATERIALS))
+    assert [case.words.material for case in drawn] == list(MATERIALS)
+    for first, second in zip(drawn, again, strict=True):
+        assert np.array_equal(first.truth.video, second.truth.video) and first.words == second.words
+        assert first.truth.joints is not None
+
+
+def test_a_prompt_that_was_set_is_said_to_every_clip() -> None:
+    values = settings({"prompt.text": "blue moss, fog"})
+    case = next(drawn_cases("inpaint", 1, 0.1, values, MATERIALS))
+    assert case.words.prompt == "blue moss, fog" and case.words.material == "moss"
+    assert not case.truth.rendered  # its own true render has other colours
+    assert (
+        len(list(filmed_cases(Clip("drawn", "real", drawn_frames), "gray", 3, 0.1, values, MATERIALS))) == 1
+    )
+
+
+def test_a_prompt_names_one_material_and_one_palette_or_none() -> None:
+    assert words_of("A red gold figure, night.", MATERIALS) == Words(
+        "A red gold figure, night.", "gold", words_of("red", MATERIALS).palette
+    )
+    assert words_of("gold and ice in red and blue", MATERIALS) == Words("gold and ice in red and blue")
+
+
+def test_a_short_clip_begins_again_for_the_next_prompt() -> None:
+    def five(seconds: float):  # type: ignore[no-untyped-def]
+        return iter([np.full((128, 224, 3), 40 * index, np.uint8) for index in range(5)])
+
+    clip = Clip("five", "real", five, fps=10)
+    cases = filmed_cases(clip, "gray", 3, 0.2, settings({}), MATERIALS)
+    first = [int(case.truth.video[0, 0, 0, 0]) for case in cases]
+    assert first == [0, 80, 0]
+
+
+def still(control: str) -> Case:
+    picture = np.full((128, 224, 3), 200, np.uint8)
+    frames = [ControlFrame(Frame(picture, 0.0, i), picture, None, control, True, "") for i in range(2)]
+    return Case(
+        "real", control, "still", frames, Words("gold", "gold"), Truth(np.stack([picture] * 2), False)
+    )
+
+
+def test_what_asks_for_nothing_has_no_score(judge: Judge) -> None:
+    for control in ("scribble", "depth", "pose", "inpaint"):
+        found = measured(Echo("echo", 128, 224), iter([still(control)]), (1.0,), judge).of
+        assert {metric for _, _, metric, _ in found} == {"material_accuracy"}
 
 
 def test_the_command_prints_and_writes_its_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, opened: list[Echo], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(engine.adherence, "open_session", EchoSession)
     numbers = tmp_path / "rows.json"
-    status = main(
-        ["adherence", "--scales", "0,1", "--seconds", "0.4", "--annotator", "edges", "--json", str(numbers)]
-    )
-    assert status == 0
+    words = ["--scales", "0,1", "--seconds", "0.4", "--annotator", "edges", "--clips", "1"]
+    assert main(["adherence", *words, "--json", str(numbers)]) == 0
     rows = json.loads(numbers.read_text())["rows"]
-    assert [(row["source"], row["control"], row["metric"], row["better"], row["scale"]) for row in rows] == [
-        ("procedural", "edges", "edge_f", "higher", 0.0),
-        ("procedural", "edges", "edge_f", "higher", 1.0),
-    ]
-    assert rows[0]["value"] < rows[1]["value"] <= 1.0
+    assert all(list(row) == KEYS and row["better"] == BETTER[row["metric"]] for row in rows)
+    assert {(row["source"], row["control"]) for row in rows} == {("procedural", "edges")}
+    assert {row["metric"] for row in rows} == {
+        "edge_f", "material_accuracy", "palette_distance",
+    }  # fmt: skip
+    nothing, followed = (row["value"] for row in rows if row["metric"] == "edge_f")
+    assert nothing < followed <= 1.0
     said = capsys.readouterr().out
-    assert "demo" in said and "drawn" in said and "2 pixels" in said
+    assert "procedural, edges" in said and "2 pixels" in said and "true" in said
+    assert len(opened) == 1 and opened[0].closed
 
 
-def test_a_file_is_a_real_clip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_is_a_real_clip_and_comes_beside_the_drawn_ones(opened: list[Echo], tmp_path: Path) -> None:
     from engine.video.opencv import cv2
 
     path = tmp_path / "still.png"
     cv2.imwrite(str(path), next(iter(drawn_frames(0.1))))
-    monkeypatch.setattr(engine.adherence, "open_session", EchoSession)
-    rows = engine.adherence.main([str(path)], settings({}), (1.0,), 0.4)
-    assert [row["source"] for row in rows] == ["real"]
+    plan = Plan((1.0,), ("scribble",), 1, 0.1)
+    rows = engine.adherence.main([str(path)], settings({}), plan)
+    assert {row["source"] for row in rows} == {"procedural", "real"}
+    rows = engine.adherence.main([str(path)], settings({}), Plan((1.0,), ("scribble",), 0, 0.1))
+    assert {row["source"] for row in rows} == {"real"}
+
+
+def test_an_annotator_that_cannot_run_is_named_and_left_out(
+    opened: list[Echo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from engine.adherence import cases
+    from engine.video.opencv import cv2
+
+    path = tmp_path / "still.png"
+    cv2.imwrite(str(path), next(iter(drawn_frames(0.1))))
+    whole = cases.filmed_controls
+
+    def broken(clip, control, seconds, values):
+        if control == "gray":
+            raise AnnotatorError("the annotator gray has no file", "install it")
+        return whole(clip, control, seconds, values)
+
+    monkeypatch.setattr(engine.adherence, "filmed_controls", broken)
+    rows = engine.adherence.main([str(path)], settings({}), Plan((1.0,), ("gray", "scribble"), 0, 0.1))
+    assert {row["control"] for row in rows} == {"scribble"}
+    assert "without gray, the annotator gray has no file" in capsys.readouterr().out
+
+
+def test_a_clip_without_lines_cannot_be_measured(opened: list[Echo], tmp_path: Path) -> None:
+    from engine.video.opencv import cv2
+
+    path = tmp_path / "empty.png"
+    cv2.imwrite(str(path), np.full((128, 224, 3), 90, np.uint8))
+    with pytest.raises(AnnotatorError, match="no lines"):
+        engine.adherence.main([str(path)], settings({}), Plan((1.0,), ("scribble",), 0, 0.1))
 
 
 def test_without_an_annotator_there_is_nothing_to_measure(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["adherence", "--annotator", "none"]) == 2
     assert "nothing to follow" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--controls", "lines"], ["--clips", "-1"], ["--drift", "0"]])
+def test_a_misused_option_says_what_there_is(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["adherence", *words])
+    assert "usage: cuelight adherence" in capsys.readouterr().err
+
+
+def test_the_whole_command_with_pocket(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = tmp_path / "rows.json"
+    words = ["--controls", "inpaint", "--clips", "1", "--seconds", "1.5", "--scales", "0,1", "--drift", "2"]
+    assert main(["adherence", *words, "--json", str(numbers)]) == 0
+    rows = json.loads(numbers.read_text())["rows"]
+    metrics = {row["metric"] for row in rows}
+    assert metrics == {"mask_ssim", "material_accuracy", "palette_distance", "flicker", "drift"}
+    assert all(np.isfinite(row["value"]) for row in rows)
+    assert "drift over 2 s" in capsys.readouterr().out

@@ -17,6 +17,7 @@ from engine.core.errors import OutputError, ParameterError, SourceError
 from engine.core.types import ControlFrame, Frame, Image
 from engine.render import Stream, Timeline, generate, render, settings, source_frames
 from engine.session import ChunkInput, ChunkOutput
+from engine.video.opencv import cv2
 from tests.echo import EchoSession
 from tests.fakes import FakeClock
 
@@ -117,6 +118,31 @@ def test_the_input_runs_on_with_its_last_picture() -> None:
     list(generate(controls, Stream(session, Timeline(settings({})))))
     seen = np.concatenate([chunk.control for chunk in session.chunks if chunk.control is not None])
     assert all(np.array_equal(late, picture(9)) for late in seen[10:])
+
+
+def test_pictures_lead_a_rendered_file_too(tmp_path: Path) -> None:
+    session = EchoSession("pocket", HEIGHT, WIDTH)
+    half = np.zeros((HEIGHT, WIDTH), np.uint8)
+    half[:, : WIDTH // 2] = 255
+    for name, image in (("half", half), ("ref", picture(0))):
+        assert cv2.imwrite(str(tmp_path / f"{name}.png"), image)
+    values = {
+        "mask.file": str(tmp_path / "half.png"), "mask.feather": 0.0, "vace.context_scale": 0.0,
+        "reference.2.file": str(tmp_path / "ref.png"), "extension.last": str(tmp_path / "ref.png"),
+        "extension.chunks": 2,
+    }  # fmt: skip
+    controls = [
+        ControlFrame(Frame(picture(index), 0.0, index), 255 - picture(index), None, "edges", True, "")
+        for index in range(36)
+    ]
+    frames = list(generate(iter(controls), Stream(session, Timeline(settings(values)))))
+    for index, frame in enumerate(frames):
+        assert (frame[1:, : WIDTH // 2] == 128).all(), "what this session makes of everything at scale 0"
+        assert np.array_equal(frame[1:, WIDTH // 2 :], picture(index)[1:, WIDTH // 2 :]), "kept, and in step"
+    assert [len(chunk.references) for chunk in session.chunks] == [1] * 4
+    assert [chunk.last_strength for chunk in session.chunks if chunk.last is not None] == [0.5, 1.0]
+    with pytest.raises(SourceError, match=r"gone\.png"):
+        list(generate(iter(controls), Stream(session, Timeline(settings({"mask.file": "/gone.png"})))))
 
 
 def test_masks_go_along_and_no_control_is_no_control() -> None:

@@ -21,6 +21,8 @@ from engine.model.schedule import Schedule
 from engine.model.tae import TAE
 from engine.model.text import VocabularyEncoder
 from engine.model.wan import CausalWan
+from engine.modes import Mode
+from engine.modes import mode_of as mode_of_what_is_there
 from engine.pocket.clips import draw_clip
 from engine.pocket.latents import to_video
 from engine.pocket.tae_start import start
@@ -31,9 +33,9 @@ from engine.session import (
     Pictures,
     Session,
     Settings,
-    mode_of,
     nominal_steps,
     parse_step_list,
+    present,
 )
 
 SIZE = 64
@@ -178,6 +180,10 @@ def test_annotator_may_come_and_go_mid_stream(pipeline: Pipeline) -> None:
         [ChunkInput(None, None, "none"), control(), ChunkInput(None, None, "none")],
     )
     assert [output.mode.name for output in made] == ["T2V", "V2V", "T2V"]
+
+
+def mode_of(chunk: ChunkInput, scale: float, noise_scale: float = 1.0) -> Mode:
+    return mode_of_what_is_there(replace(present(chunk, 3, noise_scale), scale=scale))
 
 
 def test_modes_name_their_reason() -> None:
@@ -326,3 +332,133 @@ def test_a_video_of_another_size_is_refused(pipeline: Pipeline) -> None:
     wrong = ChunkInput(None, None, "none", np.zeros((12, 32, SIZE, 3), np.uint8))
     with pytest.raises(EngineError, match="The video of a chunk"):
         run(Session(pipeline, SIZE, SIZE), [wrong])
+
+
+# --- references, key frames ---------------------------------------------------------------------------------
+
+
+def still(seed: int, height: int = 40, width: int = 90) -> Pictures:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+@pytest.mark.parametrize("latent", [0, 1, 2])
+def test_references_never_delay_the_control(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, count: int, latent: int
+) -> None:
+    """An impulse in the control of one latent is seen in that latent, whatever lies beside the chunk."""
+    contexts: list[torch.Tensor] = []
+    made: list[torch.Tensor] = []
+    forward = CausalWan.forward
+
+    def spy(self: CausalWan, *args: object, **kwargs: object) -> torch.Tensor:
+        made.append(forward(self, *args, **kwargs))  # type: ignore[arg-type]
+        contexts.append(kwargs["context"])  # type: ignore[arg-type]
+        return made[-1]
+
+    monkeypatch.setattr(CausalWan, "forward", spy)
+    gray = np.full((12, SIZE, SIZE, 3), 128, np.uint8)
+    struck = gray.copy()
+    struck[4 * latent : 4 * latent + 4] = 0
+    for picture in (gray, struck):
+        session = Session(pipeline, SIZE, SIZE)
+        references = tuple(session.reference(still(seed)) for seed in range(count))
+        run(session, [ChunkInput(picture, None, "gray", references=references)], steps=1)
+    # Of each run the denoising step; the clean pass has no context.
+    plain, hit = contexts[0], contexts[2]
+    assert plain.shape == (1, 96, 3, 8, 8)
+    moved = (hit - plain).abs().amax(dim=(0, 1, 3, 4))
+    assert moved.argmax() == latent and (moved[:latent] == 0).all()
+    answer = (made[2] - made[0]).square().mean(dim=(0, 2, 3, 4))
+    assert answer.argmax() == latent, "so is the model's answer to it"
+
+
+def test_references_last_until_they_are_taken_away_and_leave_no_trace(pipeline: Pipeline) -> None:
+    def made(given: list[int], seeds: tuple[int, ...] = (1, 2)) -> list[ChunkOutput]:
+        session = Session(pipeline, SIZE, SIZE)
+        chunks = [
+            replace(control(), references=tuple(session.reference(still(seed)) for seed in seeds[:count]))
+            for count in given
+        ]
+        return run(session, chunks)
+
+    none, two, one = made([0, 0, 0]), made([0, 2, 2]), made([0, 1, 1])
+    assert np.array_equal(none[0].frames, two[0].frames)
+    for number in (1, 2):
+        shown = {outputs[number].frames.tobytes() for outputs in (none, two, one)}
+        assert len(shown) == 3, "each number of references is heard"
+    assert [output.mode.name for output in two] == ["V2V", "V2V + R2V", "V2V + R2V"]
+    assert two[1].mode.reason == "scribble 1.00, 2 references"
+    swapped = made([0, 2, 2], (2, 1))
+    assert not np.array_equal(swapped[1].frames, two[1].frames), "their order is heard"
+    silent = Session(pipeline, SIZE, SIZE)
+    chunk = replace(control(), references=(silent.reference(still(1)),))
+    at_zero = run(silent, [chunk], lambda: Live(0.0, 1))
+    plain = run(Session(pipeline, SIZE, SIZE), [control()], lambda: Live(0.0, 1))
+    assert np.array_equal(at_zero[0].frames, plain[0].frames)
+    assert at_zero[0].mode.name == "T2V"
+
+
+def test_references_lead_alone(pipeline: Pipeline) -> None:
+    session = Session(pipeline, SIZE, SIZE)
+    chunk = ChunkInput(None, None, "none", references=(session.reference(still(1), "crop"),))
+    made = run(session, [chunk] * 2)
+    text = run(Session(pipeline, SIZE, SIZE), [ChunkInput(None, None, "none")] * 2)
+    assert [output.mode.name for output in made] == ["R2V"] * 2
+    assert not np.array_equal(made[1].frames, text[1].frames)
+    white = replace(chunk, references=(session.reference(still(1), "white"),))
+    assert not np.array_equal(pictures(run(Session(pipeline, SIZE, SIZE), [white])), made[0].frames)
+
+
+def test_more_references_than_vace_was_trained_with_are_refused(pipeline: Pipeline) -> None:
+    session = Session(pipeline, SIZE, SIZE)
+    many = (session.reference(still(1)),) * 4
+    with pytest.raises(EngineError, match="at most 3"):
+        run(session, [replace(control(), references=many)])
+
+
+@pytest.mark.parametrize(("first", "last"), [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("led", [False, True])
+def test_key_frames_stand_at_the_ends_of_a_chunk(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, first: bool, last: bool, led: bool
+) -> None:
+    contexts: list[torch.Tensor] = []
+    forward = CausalWan.forward
+
+    def spy(self: CausalWan, *args: object, **kwargs: object) -> torch.Tensor:
+        contexts.append(kwargs["context"])  # type: ignore[arg-type]
+        return forward(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(CausalWan, "forward", spy)
+    session = Session(pipeline, SIZE, SIZE)
+    plain = control() if led else ChunkInput(None, None, "none")
+    keyed = replace(plain, first=still(1) if first else None, last=still(2) if last else None)
+    made = run(session, [plain, keyed, plain], steps=1)
+    mask = contexts[2][0, 32:, :, 0, 0].amin(dim=0)
+    assert mask.tolist() == [float(not first), 1.0, float(not last)]
+    assert made[1].mode.layout[0] == ("given" if first else "control" if led else "free")
+    assert made[1].mode.layout[-1] == ("given" if last else "control" if led else "free")
+    assert made[1].mode.name == ("EXTEND + V2V" if led else "EXTEND")
+    if led:
+        assert contexts[4] is not None and (contexts[4][0, 32:] == 1).all(), "and are gone after it"
+    unkeyed = run(Session(pipeline, SIZE, SIZE), [plain] * 3, steps=1)
+    assert np.array_equal(unkeyed[0].frames, made[0].frames)
+    assert not np.array_equal(unkeyed[1].frames, made[1].frames)
+
+
+def test_a_key_frame_may_stand_less_than_fully(pipeline: Pipeline) -> None:
+    def made(strength: float) -> Pictures:
+        session = Session(pipeline, SIZE, SIZE)
+        chunk = ChunkInput(None, None, "none", first=still(1), first_strength=strength)
+        return pictures(run(session, [chunk], steps=1))
+
+    assert not np.array_equal(made(1.0), made(0.5))
+    assert not np.array_equal(made(0.5), made(0.25))
+
+
+def test_a_chunk_of_one_latent_has_room_for_the_stronger_key_frame(pipeline: Pipeline) -> None:
+    spec = replace(pipeline.spec, latents_per_chunk=1)
+    session = Session(replace(pipeline, spec=spec), SIZE, SIZE)
+    both = ChunkInput(None, None, "none", first=still(1), last=still(2), first_strength=0.5)
+    (made,) = run(session, [both], steps=1)
+    assert made.mode.layout == ("given",) and made.mode.reason == "last frame at 1.00"

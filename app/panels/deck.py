@@ -17,7 +17,7 @@ class Deck(QWidget):
         self.tabs: dict[str, QPushButton] = {}
         group = QButtonGroup(self)
         line = QHBoxLayout()
-        line.setSpacing(2)
+        line.setSpacing(0)
         for name, page in pages.items():
             self._stack.addWidget(page)
             tab = QPushButton(name)
@@ -27,7 +27,8 @@ class Deck(QWidget):
             tab.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             tab.clicked.connect(partial(self.open, name))
             group.addButton(tab)
-            line.addWidget(tab, 1)
+            # A long name needs more of the room; the rest is the frame around it.
+            line.addWidget(tab, tab.fontMetrics().horizontalAdvance(name) + 4)
             self.tabs[name] = tab
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

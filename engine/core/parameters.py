@@ -226,6 +226,44 @@ def _lora_rows() -> tuple[Parameter, ...]:
     )  # fmt: skip
 
 
+REFERENCES = 3
+"""VACE was trained with at most three reference pictures."""
+
+
+def _picture_rows() -> tuple[Parameter, ...]:
+    """Pictures that lead the model: references, and key frames."""
+    references = tuple(
+        Parameter(
+            key=f"reference.{number}.file", kind="text", default="", max_length=1000,
+            group="reference", label=f"Reference {number}", stage="engine", effect="chunk",
+            help="A picture of what is to be seen: a subject, a style; until it is taken away. Empty: none.",
+        )
+        for number in range(1, REFERENCES + 1)
+    )  # fmt: skip
+    key_frames = tuple(
+        Parameter(
+            key=f"extension.{end}", kind="text", default="", max_length=1000,
+            group="extension", label=f"{end.capitalize()} frame", stage="engine", effect="chunk",
+            help=f"A picture that the coming chunks {verb}; then it is over. Empty: none.",
+        )
+        for end, verb in (("first", "begin with"), ("last", "lead to"))
+    )  # fmt: skip
+    return (
+        *references,
+        Parameter(
+            key="reference.fit", kind="choice", default="white", choices=("white", "crop"),
+            group="reference", label="Reference fit", stage="engine", effect="chunk",
+            help="White shows the whole reference on white, as VACE was trained; crop fills the picture.",
+        ),
+        *key_frames,
+        Parameter(
+            key="extension.chunks", kind="int", default=1, low=1, high=16, unit="chunks",
+            group="extension", label="Over", stage="engine", effect="chunk",
+            help="Over how many chunks the first frame lets go and the last frame takes over.",
+        ),
+    )  # fmt: skip
+
+
 def _by_key(rows: Iterable[Parameter]) -> Mapping[str, Parameter]:
     return MappingProxyType({parameter.key: parameter for parameter in rows})
 
@@ -263,6 +301,7 @@ TABLE: Mapping[str, Parameter] = _by_key(
             help="How far movement in the camera picture lowers the noise, so that the picture follows it.",
         ),
         *_lora_rows(),
+        *_picture_rows(),
         Parameter(
             key="engine.steps", kind="int", default=4, low=1, high=4,
             group="engine", label="Steps", stage="engine", effect="chunk",
@@ -365,6 +404,21 @@ TABLE: Mapping[str, Parameter] = _by_key(
             key="mask.invert", kind="bool", default=False,
             group="mask", label="Invert mask", stage="annotate", effect="chunk",
             help="With segmentation: generate the background and keep the person.",
+        ),
+        Parameter(
+            key="mask.file", kind="text", default="", max_length=1000,
+            group="mask", label="Mask picture", stage="engine", effect="chunk",
+            help="A picture that is light where the model generates and dark where the camera is kept.",
+        ),
+        Parameter(
+            key="mask.composite", kind="bool", default=True,
+            group="mask", label="Keep pixels", stage="engine", effect="chunk",
+            help="Show the camera's own pixels where the mask keeps them; off shows what the model makes.",
+        ),
+        Parameter(
+            key="mask.feather", kind="float", default=0.02, low=0.0, high=0.2, curve="exp",
+            group="mask", label="Feather", stage="engine", effect="chunk",
+            help="Width of the soft border between both, in parts of the picture's height.",
         ),
         Parameter(
             key="source.uri", kind="text", default="demo", max_length=1000,

@@ -84,6 +84,18 @@ class ContextEncoder:
         return self.encode_tensors(video, weights, first=first)
 
     @torch.inference_mode()
+    def encode_nothing(self, latents: int, height: int, width: int, *, first: bool = True) -> Tensor:
+        """Context of a chunk of n latents that asks for nothing: gray, all of it to be generated.
+
+        What VACE was trained to see where only references lead. `height` and `width` in pixels.
+        """
+        like = next(self.vae.parameters())
+        frames = self.vae.frames_for(latents, first)
+        gray = like.new_zeros(1, frames, 3, height, width)
+        inactive, reactive = self._inactive.encode_gray(gray, first), self._reactive.encode_gray(gray, first)
+        return assemble(inactive, reactive, fold_mask(gray.new_ones(1, frames, height, width)))
+
+    @torch.inference_mode()
     def encode_tensors(self, video_BFCHW: Tensor, mask_BFHW: Tensor, *, first: bool = True) -> Tensor:
         """The same from pictures in [-1, 1] and a mask in 0..1.
 

@@ -6,6 +6,8 @@ They are not part of the control and take no place in its time: their contexts a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -20,6 +22,26 @@ from engine.model.vae import VAE
 
 WHITE = 1.0
 Picture = NDArray[np.uint8]
+Fit = Literal["white", "crop"]
+"""How a reference comes to the size of the picture: whole on white, or filling it."""
+FITS: tuple[Fit, ...] = get_args(Fit)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """One reference picture, ready for every chunk: its context `[1, 96, 1, h, w]`."""
+
+    context: Tensor
+
+    @property
+    def latent(self) -> Tensor:
+        """The picture alone, `[1, 1, 16, h, w]`."""
+        return self.context[:, :LATENT_CHANNELS].transpose(1, 2)
+
+
+def fitted(picture: Picture, height: int, width: int, fit: Fit) -> Tensor:
+    """A picture u8 `[H, W, 3]` as `[3, height, width]` in [-1, 1]."""
+    return (fit_on_white if fit == "white" else crop_to_fill)(picture, height, width)
 
 
 def fit_on_white(picture: Picture, height: int, width: int) -> Tensor:

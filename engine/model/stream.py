@@ -16,12 +16,18 @@ from engine.core.errors import EngineError
 from engine.model.attention import Attend, attend
 from engine.model.bank import Bank
 from engine.model.cache import KVCache
+from engine.model.host_memory import keep_freed_memory
 from engine.model.policies import CachePlan, Policy, Rewrite
 from engine.model.tables import Tables, make_tables
+from engine.model.vace import References
 from engine.model.wan import CausalWan, CrossCache
 
 CLEAN = 0.0
 """Timestep of passes over finished latents."""
+KEPT_TABLES = 8
+"""Enough for every ring that is written three latents at a time."""
+_Kind = tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...], int, int]
+"""All of a plan that its tables depend on."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class LatentStream:
         between chunks for one with the same slots (another past bias, say).
         """
         policy.plan(0, latents_per_chunk)
+        if torch.device(device).type == "cpu":
+            keep_freed_memory()
         arch, height, width = dit.arch, *latent_size
         _, patch_height, patch_width = arch.patch
         self.policy = policy
@@ -74,6 +82,7 @@ class LatentStream:
         )
         self._dit = dit
         self._attends = attend, vace_attend
+        self._made: dict[_Kind, Tables] = {}
         self._bank = Bank(self.cache, height // patch_height, width // patch_width)
         self._memory = torch.zeros(batch, policy.remembered, arch.in_dim, height, width, device=device)
         self.reset()
@@ -85,12 +94,19 @@ class LatentStream:
         self._chunk: _Chunk | None = None
 
     @torch.inference_mode()
-    def begin(self, latents: int, text: CrossCache, anchor: Callable[[], Tensor] | None = None) -> None:
+    def begin(
+        self,
+        latents: int,
+        text: CrossCache,
+        anchor: Callable[[], Tensor] | None = None,
+        references: int = 0,
+    ) -> None:
         """Plan a chunk of `latents` under `text` and bring the cache up to it.
 
         `anchor` gives the latent [B, 1, 16, h, w] of the oldest decoded picture that a policy with
-        anchors may ask for; without it the remembered latent stands in. May be called again for a chunk
-        that was given up. Raises EngineError when the chunk does not fit.
+        anchors may ask for; without it the remembered latent stands in. `references`: how many the chunk's
+        `predict`s will be given. May be called again for a chunk that was given up. Raises EngineError when
+        the chunk does not fit.
         """
         plan = self.policy.plan(self.start, latents)
         rewrite = self.policy.context(self.start)
@@ -100,7 +116,7 @@ class LatentStream:
             for fold in plan.folds:
                 self.cache.fold(fold)
             self._folded = self.start
-        self._chunk = _Chunk(plan, self._tables(plan, latents), text)
+        self._chunk = _Chunk(plan, self._tables(plan, latents, references), text)
 
     @torch.inference_mode()
     def predict(
@@ -110,13 +126,14 @@ class LatentStream:
         *,
         context: Tensor | None = None,
         context_scale: float | Tensor = 1.0,
+        references: References | None = None,
     ) -> Tensor:
         """One denoising call: the network's output for noisy latents `x` [B, F, 16, h, w] at timestep t.
 
-        `t`: 0..1000, one for all latents or [B, F]. `context` and `context_scale` as `CausalWan` takes
-        them. Raises EngineError before `begin`, or when x is not the chunk that was begun.
+        `t`: 0..1000, one for all latents or [B, F]. `context`, `context_scale` and `references` as
+        `CausalWan` takes them. Raises EngineError before `begin`, or when x is not the chunk that was begun.
         """
-        return self._forward(self._running(x), x, t, context, context_scale)
+        return self._forward(self._running(x), x, t, context, context_scale, references)
 
     @torch.inference_mode()
     def finish(
@@ -163,6 +180,7 @@ class LatentStream:
         t: float | Tensor,
         context: Tensor | None = None,
         context_scale: float | Tensor = 1.0,
+        references: References | None = None,
     ) -> Tensor:
         attend, vace_attend = self._attends
         flow: Tensor = self._dit(
@@ -176,6 +194,7 @@ class LatentStream:
             attend=attend,
             vace_attend=vace_attend,
             tables=chunk.tables,
+            references=references,
         )
         return flow
 
@@ -190,9 +209,18 @@ class LatentStream:
             )
         return self._chunk
 
-    def _tables(self, plan: CachePlan, latents: int) -> Tables:
-        height, width = self._memory.shape[-2:]
-        return make_tables(plan, latents, self._dit.arch, height, width, self._memory.device)
+    def _tables(self, plan: CachePlan, latents: int, references: int = 0) -> Tables:
+        """The tables of a plan; a ring comes back to the same few plans, so the newest ones are kept."""
+        kind = plan.query_positions, plan.key_positions, plan.key_bias, latents, references
+        if kind not in self._made:
+            height, width = self._memory.shape[-2:]
+            self._made[kind] = make_tables(
+                plan, latents, self._dit.arch, height, width, self._memory.device, references
+            )
+        self._made[kind] = self._made.pop(kind)
+        while len(self._made) > KEPT_TABLES:
+            del self._made[next(iter(self._made))]
+        return self._made[kind]
 
     def _remember(self, x: Tensor) -> None:
         """Keep finished latents, each at a place of its own in a ring."""

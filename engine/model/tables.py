@@ -14,6 +14,9 @@ from engine.model.spec import Arch
 class Tables:
     """Rotations of a chunk's queries, of the keys they see, and of the chunk by itself (from position 0).
 
+    `alone` begins with the references, where there are any: R of them at positions -R to -1. So they are as
+    far from the chunk as in VACE's training, where they lead the sequence, and the chunk stays where it is.
+
     `bias_M`: fp32, one number per token seen; None where the plan has no bias.
     """
 
@@ -24,17 +27,24 @@ class Tables:
 
 
 def make_tables(
-    plan: CachePlan | None, latents: int, arch: Arch, height: int, width: int, device: torch.device
+    plan: CachePlan | None,
+    latents: int,
+    arch: Arch,
+    height: int,
+    width: int,
+    device: torch.device,
+    references: int = 0,
 ) -> Tables:
     """Tables of a chunk of `latents`, each `height` x `width` (latent pixels); no plan: it sees itself."""
     _, patch_height, patch_width = arch.patch
     rows, columns = height // patch_height, width // patch_width
     grid = (rows, columns, arch.head_dim, device)
     chunk = tuple(range(latents))
-    alone = rope_table(chunk, *grid)
+    itself = rope_table(chunk, *grid)
+    alone = rope_table(tuple(range(-references, latents)), *grid) if references else itself
     if plan is None:
-        return Tables(alone, alone, alone)
-    queries = alone if plan.query_positions == chunk else rope_table(plan.query_positions, *grid)
+        return Tables(itself, itself, alone)
+    queries = itself if plan.query_positions == chunk else rope_table(plan.query_positions, *grid)
     bias_M = None
     if plan.key_bias:
         bias_M = torch.tensor(plan.key_bias, device=device).repeat_interleave(rows * columns)

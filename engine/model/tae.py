@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from engine.core.errors import WeightsError
@@ -27,6 +27,8 @@ from engine.model.latent_space import (
     normalised,
     raw,
 )
+from engine.model.tae_joined import Step, joined, run
+from engine.model.tae_layers import MemoryBlock, SoftClamp, TimeGrow, TimePool
 
 __all__ = [
     "FRAMES_PER_LATENT", "LATENT_CHANNELS", "LIGHTTAEW2_1", "POCKET_TAE", "SPATIAL_FACTOR", "TAE", "TAEW2_1",
@@ -105,66 +107,6 @@ def _other_layout(side: str) -> WeightsError:
     return WeightsError(what, "Choose taew2_1.pth or lighttaew2_1.pth, or another kind of autoencoder.")
 
 
-class MemoryBlock(nn.Module):
-    """Residual convolutions over a feature map and the one before it."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Sequential(
-            nn.Conv2d(2 * channels, channels, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-        )  # fmt: skip
-
-    def forward(self, x_TCHW: Tensor, past_TCHW: Tensor) -> Tensor:
-        """Both `[B*T, C, H, W]`; returns the same shape."""
-        joined = torch.cat([x_TCHW, past_TCHW], 1)
-        return functional.relu(self.conv(joined) + x_TCHW)
-
-
-class TimePool(nn.Module):
-    """Joins `stride` neighbouring feature maps into one by a 1x1 convolution."""
-
-    def __init__(self, channels: int, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.conv = nn.Conv2d(channels * stride, channels, 1, bias=False)
-
-    def forward(self, x_TCHW: Tensor) -> Tensor:
-        """`[B*T, C, H, W]` to `[B*T/stride, C, H, W]`."""
-        _, channels, height, width = x_TCHW.shape
-        return self.conv(x_TCHW.reshape(-1, self.stride * channels, height, width))
-
-
-class TimeGrow(nn.Module):
-    """Makes `stride` feature maps out of one by a 1x1 convolution, time-major, and doubles their size.
-
-    The public layout repeats pixels first; a 1x1 convolution commutes with that and costs a quarter when it
-    goes first.
-    """
-
-    def __init__(self, channels: int, stride: int, subpixel: bool) -> None:
-        super().__init__()
-        self.subpixel = subpixel
-        self.conv = nn.Conv2d(channels, channels * stride * (4 if subpixel else 1), 1, bias=False)
-
-    def forward(self, x_TCHW: Tensor) -> Tensor:
-        """`[B*T, C, H, W]` to `[B*T*stride, C, 2H, 2W]`."""
-        _, channels, height, width = x_TCHW.shape
-        grown = self.conv(x_TCHW)
-        if self.subpixel:
-            return functional.pixel_shuffle(grown.reshape(-1, 4 * channels, height, width), 2)
-        return functional.interpolate(grown.reshape(-1, channels, height, width), scale_factor=2.0)
-
-
-class SoftClamp(nn.Module):
-    """Squeezes latents smoothly into (-3, 3), the range the decoder was trained in."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
-        return torch.tanh(x / 3) * 3
-
-
 def _encoder(arch: TAEArch) -> nn.Sequential:
     width = arch.encoder
     layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), nn.ReLU()]
@@ -193,6 +135,7 @@ class TAE(nn.Module):
         self.arch = arch
         self.encoder = _encoder(arch)
         self.decoder = _decoder(arch)
+        self._joined: dict[str, tuple[_Print, tuple[Step, ...]]] = {}
 
     def frames_for(self, latents: int, first: bool) -> int:
         """How many pictures encode to this many latents: four each, also at the start of a stream."""
@@ -212,7 +155,7 @@ class TAE(nn.Module):
         missing = -frames % FRAMES_PER_LATENT
         if missing:
             video_BFCHW = torch.cat([video_BFCHW, video_BFCHW[:, -1:].expand(-1, missing, -1, -1, -1)], 1)
-        latents, next_state = _run(self.encoder, (video_BFCHW + 1) / 2, state)
+        latents, next_state = self._run("encoder", (video_BFCHW + 1) / 2, state)
         return normalised(latents) if self.arch.raw else latents, next_state
 
     def resume(self, picture_B3HW: Tensor) -> State:
@@ -221,7 +164,7 @@ class TAE(nn.Module):
         `picture_B3HW` in [-1, 1]. The next call of `encode` takes `frames_for(n, first=False)` pictures.
         """
         still = picture_B3HW[:, None].expand(-1, FRAMES_PER_LATENT, -1, -1, -1)
-        return _run(self.encoder, (still + 1) / 2, None, still=True)[1]
+        return self._run("encoder", (still + 1) / 2, None, still=True)[1]
 
     def decode(self, latents_BFCHW: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Decode normalised latents `[B, F, 16, h, w]` to pictures `[B, n, 3, 8h, 8w]` in [-1, 1].
@@ -234,10 +177,47 @@ class TAE(nn.Module):
     def decode_unclamped(self, latents_BFCHW: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """`decode` without the clamp to [-1, 1]: what training needs, for a clamped pixel teaches nothing."""
         latents = raw(latents_BFCHW) if self.arch.raw else latents_BFCHW
-        video, next_state = _run(self.decoder, latents, state)
+        video, next_state = self._run("decoder", latents, state)
         if state is None:
             video = video[:, self.arch.trim :]
         return video * 2 - 1, next_state
+
+    def _run(
+        self,
+        side: Literal["encoder", "decoder"],
+        x_BFCHW: Tensor,
+        state: State | None,
+        *,
+        still: bool = False,
+    ) -> tuple[Tensor, State]:
+        """Through one side: layer by layer while gradients are wanted, else with its joined steps."""
+        network = self.encoder if side == "encoder" else self.decoder
+        if _learns(network, x_BFCHW):
+            return _run(network, x_BFCHW, state, still=still)
+        return run(self._steps(side, network), x_BFCHW, state, still=still)
+
+    def _steps(self, side: str, network: nn.Sequential) -> tuple[Step, ...]:
+        """The joined steps of a side: made once, and again where its weights are others."""
+        now = tuple(map(_printed, network.parameters()))
+        made = self._joined.get(side)
+        if made is None or made[0] != now:
+            made = self._joined[side] = now, joined(network)
+        return made[1]
+
+
+def _learns(network: nn.Module, x: Tensor) -> bool:
+    """Whether gradients are to flow through a network, or to its weights."""
+    weights = any(weight.requires_grad for weight in network.parameters())
+    return torch.is_grad_enabled() and (weights or x.requires_grad)
+
+
+_Print = tuple[tuple[int, int], ...]
+"""Where each weight lies and how often it was written to."""
+
+
+def _printed(weight: Tensor) -> tuple[int, int]:
+    """One weight's part of a `_Print`; what was made for inference is never written to again."""
+    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
 
 
 def _run(

@@ -3,11 +3,30 @@
 Shape letters: B batch, F latents of the chunk, N tokens of the chunk, K tokens of the context, C channels.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from engine.model.block import Block, per_latent
 from engine.model.spec import Arch
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """Reference pictures as the branch sees them, one latent each, before the chunk.
+
+    `context`: [B, 96, R, h, w]. `noisy`: [B, R, 16, h, w], the references themselves at the noise level of
+    the chunk, for VACE was trained with the references' places denoised together with the video's.
+    """
+
+    context: Tensor
+    noisy: Tensor
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.noisy.shape[1]
 
 
 class VaceBlock(Block):

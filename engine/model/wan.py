@@ -19,7 +19,7 @@ from engine.model.cache import Cache
 from engine.model.policies import CachePlan
 from engine.model.spec import Arch
 from engine.model.tables import Tables, make_tables
-from engine.model.vace import VaceBlock, fit_context, scaled
+from engine.model.vace import References, VaceBlock, fit_context, scaled
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,22 @@ def unpatchify(patches_BFTQ: Tensor, rows: int, columns: int, arch: Arch) -> Ten
     )
 
 
+class PatchEmbedding(nn.Conv3d):
+    """The convolution that its weights are stored for. Patches do not overlap: it is one matrix product."""
+
+    def __init__(self, channels: int, arch: Arch) -> None:
+        """From `channels` to the model's own."""
+        super().__init__(channels, arch.dim, arch.patch, arch.patch)
+
+    def forward(self, x_BCFhw: Tensor) -> Tensor:
+        """[B, channels, F, h, w] -> [B, C, F, rows, columns], channels innermost."""
+        _, channels, latents, height, width = x_BCFhw.shape
+        time, rows, columns = self.kernel_size
+        parts = (latents // time, time, height // rows, rows, width // columns, columns)
+        patches = x_BCFhw.reshape(-1, channels, *parts).permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4)
+        return nn.functional.linear(patches, self.weight.flatten(1), self.bias).permute(0, 4, 1, 2, 3)
+
+
 class CausalWan(nn.Module):
     """Causal Wan2.1 DiT; parameter names are the public checkpoints' own."""
 
@@ -76,7 +92,7 @@ class CausalWan(nn.Module):
         super().__init__()
         self.arch = arch
         dim = arch.dim
-        self.patch_embedding = nn.Conv3d(arch.in_dim, dim, arch.patch, arch.patch)
+        self.patch_embedding = PatchEmbedding(arch.in_dim, arch)
         self.text_embedding = nn.Sequential(
             nn.Linear(arch.text_dim, dim), nn.GELU(approximate="tanh"), nn.Linear(dim, dim)
         )
@@ -86,7 +102,7 @@ class CausalWan(nn.Module):
         self.head = Head(arch)
         self.vace_layers = arch.vace_layers if vace else ()
         if self.vace_layers:
-            self.vace_patch_embedding = nn.Conv3d(arch.vace_in_dim, dim, arch.patch, arch.patch)
+            self.vace_patch_embedding = PatchEmbedding(arch.vace_in_dim, arch)
             branch = nn.ModuleList(VaceBlock(arch, first=n == 0) for n in range(len(self.vace_layers)))
             self.vace_blocks = cast(Sequence[VaceBlock], branch)
         self._initialise()
@@ -132,6 +148,7 @@ class CausalWan(nn.Module):
         attend: Attend = attend,
         vace_attend: Attend = attend,
         tables: Tables | None = None,
+        references: References | None = None,
     ) -> Tensor:
         """Flow (noise minus clean) of one chunk, same shape and dtype as `x`.
 
@@ -141,7 +158,8 @@ class CausalWan(nn.Module):
         the chunk sees only itself. context: [B, 96, K, h, w] VACE context; None or a float scale of
         0 skips the branch. context_scale: float, or a tensor that broadcasts to [B, F].
         attend / vace_attend: attention kernels of the self-attention of the main stack and of the branch.
-        tables: what `make_tables` made of this plan and size, where a caller has it already.
+        tables: what `make_tables` made of this plan, size and number of references, where a caller has it
+        already. references: pictures that the branch sees besides the context; they need one.
         """
         arch = self.arch
         rows, columns = x.shape[3] // arch.patch[1], x.shape[4] // arch.patch[2]
@@ -152,14 +170,15 @@ class CausalWan(nn.Module):
 
         latents, height, width = x.shape[1], *x.shape[3:]
         past = _past(cache, plan)
-        tables = tables or make_tables(plan, latents, arch, height, width, x.device)
+        beside = 0 if references is None else references.count
+        tables = tables or make_tables(plan, latents, arch, height, width, x.device, beside)
         bias_M = None if tables.bias_M is None else tables.bias_M.to(x_BNC.dtype)
         view = View(tables.queries, tables.keys if past else tables.queries, attend, past, bias_M)
 
         hints: dict[int, Tensor] = {}
         if context is not None and self.vace_layers and not _is_zero(context_scale):
             branch = View(tables.alone, tables.alone, vace_attend)
-            hints = self._hints(x_BNC, context, time_BF6C, text, branch)
+            hints = self._hints(x_BNC, context, time_BF6C, text, branch, references)
 
         for layer, block in enumerate(self.blocks):
             hint = scaled(hints[layer], context_scale, latents) if layer in hints else None
@@ -183,14 +202,27 @@ class CausalWan(nn.Module):
         time_BF6C: Tensor,
         text: CrossCache,
         view: View,
+        references: References | None,
     ) -> dict[int, Tensor]:
-        """Hint per main block; the branch sees only its own chunk, at positions from 0."""
-        context_BKC = _tokens(self.vace_patch_embedding(context.to(self._dtype)))
-        c_BNC = self.vace_blocks[0].before_proj(fit_context(context_BKC, x_BNC.shape[1])) + x_BNC
+        """Hint per main block; the branch sees its own chunk, at positions from 0, and references before it.
+
+        The references' own hints are dropped: they have no place in the chunk, so nothing of it moves.
+        """
+        tokens = x_BNC.shape[1]
+        context_BKC = fit_context(_tokens(self.vace_patch_embedding(context.to(self._dtype))), tokens)
+        if references is not None:
+            led_BKC = _tokens(self.vace_patch_embedding(references.context.to(self._dtype)))
+            noisy_BCRhw = references.noisy.transpose(1, 2).to(self._dtype)
+            context_BKC = torch.cat((led_BKC, context_BKC), dim=1)
+            x_BNC = torch.cat((_tokens(self.patch_embedding(noisy_BCRhw)), x_BNC), dim=1)
+            # They are at the noise level of the chunk's first latent.
+            time_BR6C = time_BF6C[:, :1].expand(-1, references.count, -1, -1)
+            time_BF6C = torch.cat((time_BR6C, time_BF6C), dim=1)
+        c_BNC = self.vace_blocks[0].before_proj(context_BKC) + x_BNC
         hints = {}
         for n, block in enumerate(self.vace_blocks):
             c_BNC = block(c_BNC, time_BF6C, text.vace[n], n, view)
-            hints[self.vace_layers[n]] = block.after_proj(c_BNC)
+            hints[self.vace_layers[n]] = block.after_proj(c_BNC[:, -tokens:])
         return hints
 
 

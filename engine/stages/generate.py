@@ -21,12 +21,16 @@ from engine.model.blend import Method
 from engine.model.load import Choice
 from engine.model.umt5_encoder import Placement
 from engine.model.vae import VAEKind
-from engine.session import ChunkInput, ChunkOutput, Live, Mode, Session, Settings, parse_step_list
+from engine.modes import Mode
+from engine.session import ChunkInput, ChunkOutput, Live, Session, Settings, parse_step_list
 from engine.stages.annotate import engine_size
+from engine.stages.extension import Extension
+from engine.stages.kept import Kept
 from engine.stages.loras import Adapters
+from engine.stages.pictures import Given
 from engine.stages.prompt import Spoken
 from engine.stages.reports import Reports, describe
-from engine.video.masks import united
+from engine.video.masks import GENERATED, inpainting, united
 
 # Motion keeps its speed while the engine needs at most this long for a chunk; older input is passed over.
 LONGEST_SPAN_S = 2.0
@@ -105,6 +109,7 @@ class GenerateStage:
         wishes: Sequence[Latest[Session]],
         spoken: Latest[Spoken],
         adapters: Latest[Adapters],
+        given: Latest[Given],
         chunks: Fifo[Chunk],
         reports: Reports,
         clock: Callable[[], float],
@@ -119,6 +124,9 @@ class GenerateStage:
         self._spoken = spoken
         self._adapters = adapters
         self._worn: Adapters | None = None
+        self._given = given
+        self._extension = Extension()
+        self._kept = Kept()
         self._chunks = chunks
         self._reports = reports
         self._clock = clock
@@ -181,6 +189,7 @@ class GenerateStage:
         self.device = str(session.device)
         self._taken_until = None
         self._unshown = []
+        self._kept.forget()
         for wishes in self._wishes:
             wishes.put(session)
         self.state = EngineState("running", "")
@@ -189,6 +198,7 @@ class GenerateStage:
         while not self.commands.empty():
             session.reset(replay=self.commands.get_nowait() == REPLAY)
             self._unshown = []
+            self._kept.forget()
 
     def _hear(self, session: Session) -> Spoken | None:
         """The newest prompt made for this session; waits a little for the first one."""
@@ -227,20 +237,25 @@ class GenerateStage:
         self, session: Session, spoken: Spoken, frames: Sequence[ControlFrame], snapshot: Snapshot
     ) -> None:
         started = self._clock()
-
+        given = self._given.peek()
+        chunk = chunk_input(frames)
+        if given is not None and given.session is session:
+            chunk = with_pictures(chunk, given, self._extension, snapshot)
+        self._kept.take(chunk.video if chunk.video is not None else (), chunk.mask)
         self._unshown += [frame.frame.captured_at for frame in frames]
 
         def emit(output: ChunkOutput) -> None:
             # A stream's first chunk may show fewer pictures than it took; the next ones begin with those.
             count = len(output.frames)
             captured, self._unshown = tuple(self._unshown[:count]), self._unshown[count:]
+            shown = self._kept.shown(output.frames, feather(snapshot))
             now = self._clock()
             self._chunks.put(
-                Chunk(output.frames, captured, output.mode, output.version, made_at=now, took=now - started)
+                Chunk(shown, captured, output.mode, output.version, made_at=now, took=now - started)
             )
 
         session.step(
-            chunk_input(frames),
+            chunk,
             self._live,
             spoken.conditioning,
             self._settings(snapshot),
@@ -328,7 +343,56 @@ def chunk_input(frames: Sequence[ControlFrame]) -> ChunkInput:
         mask=mask,
         annotator=newest.annotator,
         video=np.stack([frame.frame.image for frame in frames]),
+        note="" if newest.found else newest.note,
     )
+
+
+def with_pictures(chunk: ChunkInput, given: Given, extension: Extension, snapshot: Snapshot) -> ChunkInput:
+    """The chunk with its references and key frames, under the drawn or loaded mask besides its own."""
+    first, last = 0.0, 0.0
+    if given.first is not None or given.last is not None:
+        first, last = extension.turn(given.shown, snapshot.whole("extension.chunks"))
+    wanted = bool(snapshot.text("mask.file").strip()) or snapshot.text("mask.source") != "none"
+    return replace(
+        chunk if given.mask is None else _masked(chunk, given.mask),
+        first=given.first if first > 0 else None,
+        last=given.last if last > 0 else None,
+        first_strength=first,
+        last_strength=last,
+        references=given.references,
+        wanted_mask=wanted,
+    )
+
+
+def _masked(chunk: ChunkInput, mask: Image) -> ChunkInput:
+    """The chunk with `mask` (u8 [H, W]) too: what either mask lets be generated, is.
+
+    Where the chunk's own mask kept something, its control picture holds the camera's pixels: gray takes their
+    place, for nothing leads there.
+    """
+    video = chunk.video
+    if video is None or mask.shape != video.shape[1:3]:
+        return chunk  # of another size than the session's: it is being loaded anew
+    masks = np.repeat(mask[None], len(video), axis=0)
+    if chunk.control is None or chunk.mask is None:
+        return replace(
+            chunk,
+            control=np.stack(
+                [
+                    inpainting(image, None if chunk.control is None else chunk.control[index], mask)
+                    for index, image in enumerate(video)
+                ]
+            ),
+            mask=masks,
+        )
+    added = (masks > 127) & (chunk.mask <= 127)
+    control = np.where(added[..., None], np.uint8(GENERATED), chunk.control)
+    return replace(chunk, control=control, mask=np.maximum(masks, chunk.mask))
+
+
+def feather(snapshot: Snapshot) -> float | None:
+    """Width of the border around what is kept, in parts of the height; None where nothing is pasted."""
+    return snapshot.number("mask.feather") if snapshot.flag("mask.composite") else None
 
 
 def _captured_at(frame: ControlFrame) -> float:

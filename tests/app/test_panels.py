@@ -263,9 +263,12 @@ def test_everything_fits_and_the_program_is_the_largest_picture(size, window, qt
         assert widget.width() >= widget.minimumSizeHint().width()
         assert widget.height() >= widget.minimumSizeHint().height()
     pages = {
-        "Output": window.outputs, "Control": window.control, "Model": window.models, "LoRA": window.loras,
+        "Output": window.outputs, "Control": window.control, "Image": window.pictures,
+        "Model": window.models, "LoRA": window.loras,
     }  # fmt: skip
     for name, page in pages.items():
+        tab = window.deck.tabs[name]
+        assert tab.width() >= tab.fontMetrics().horizontalAdvance(name) + 2  # its frame
         window.deck.open(name)
         QApplication.processEvents()
         assert page.width() >= page.minimumSizeHint().width()

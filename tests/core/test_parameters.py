@@ -201,12 +201,15 @@ def test_live_keys_are_frozen() -> None:
     assert list(TABLE) == [
         "vace.context_scale", "prompt.text", "prompt.transition", "prompt.blend", "noise.scale",
         "noise.motion", "lora.1.file", "lora.1.strength", "lora.2.file", "lora.2.strength",
-        "lora.3.file", "lora.3.strength", "lora.4.file", "lora.4.strength", "engine.steps",
+        "lora.3.file", "lora.3.strength", "lora.4.file", "lora.4.strength",
+        "reference.1.file", "reference.2.file", "reference.3.file", "reference.fit", "extension.first",
+        "extension.last", "extension.chunks", "engine.steps",
         "engine.seed", "engine.step_list", "engine.warp", "engine.pipeline", "engine.vae",
         "engine.text_encoder", "engine.fp8", "engine.resolution", "annotator.name",
         "annotator.detail", "annotator.gain", "annotator.second", "annotator.second_gain",
         "annotator.smoothing", "annotator.hold", "mask.source", "mask.grow",
-        "mask.invert", "source.uri", "source.loop", "source.mirror", "output.blackout",
-        "output.freeze", "output.clean_camera", "output.dim", "output.mix", "output.record",
+        "mask.invert", "mask.file", "mask.composite", "mask.feather",
+        "source.uri", "source.loop", "source.mirror", "output.blackout", "output.freeze",
+        "output.clean_camera", "output.dim", "output.mix", "output.record",
         "output.virtual_camera", "output.fps", "view.mirror",
     ]  # fmt: skip

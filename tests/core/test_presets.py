@@ -31,7 +31,8 @@ def other_values(parameter: Parameter) -> list[Value]:
     if parameter.kind == "int":
         spread = [int(parameter.low), int(parameter.low) + 1, int(parameter.high) - 1]
         return [number for number in spread if number != parameter.default]
-    return [parameter.low + 0.1, parameter.high - 1e-9, 1 / 3]
+    third = parameter.low + (parameter.high - parameter.low) / 3
+    return [parameter.low + 0.1, parameter.high - 1e-9, third]
 
 
 @pytest.mark.parametrize("parameter", TABLE.values(), ids=lambda parameter: parameter.key)

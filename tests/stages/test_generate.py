@@ -14,8 +14,10 @@ from engine.session import Settings
 from engine.stages.annotate import AnnotateStage, engine_size
 from engine.stages.generate import Chunk, GenerateStage, chunk_input
 from engine.stages.loras import LoraStage, lora_path
+from engine.stages.pictures import PictureStage
 from engine.stages.prompt import PromptStage
 from engine.stages.reports import Reports
+from engine.video.opencv import cv2
 from tests.fakes import HEIGHT, WIDTH, FakeAnnotators, FakeClock, FakeEngine, flat
 
 
@@ -35,6 +37,9 @@ class Line:
         self.lora_wishes: Latest[Any] = Latest()
         self.spoken: Any = Latest()
         self.adapters: Latest[Any] = Latest()
+        self.picture_wishes: Latest[Any] = Latest()
+        self.given: Latest[Any] = Latest()
+        self.pictures = PictureStage(self.store, self.picture_wishes, self.given)
         self.loras = LoraStage(self.store, self.lora_wishes, self.adapters)
         self.chunks: Fifo[Chunk] = Fifo(2)
         self.annotate = AnnotateStage(
@@ -48,8 +53,9 @@ class Line:
         )
         self.prompt = PromptStage(self.store, self.wishes, self.spoken, self.reports)
         self.generate = GenerateStage(
-            self.store, self.engine.open, self.controls, (self.wishes, self.lora_wishes), self.spoken,
-            self.adapters, self.chunks, self.reports, self.clock,
+            self.store, self.engine.open, self.controls,
+            (self.wishes, self.lora_wishes, self.picture_wishes), self.spoken, self.adapters, self.given,
+            self.chunks, self.reports, self.clock,
         )  # fmt: skip
 
         def wait_until(instant: float) -> bool:
@@ -399,3 +405,56 @@ def test_chunk_input_speaks_with_one_voice() -> None:
     hole = chunk_input([old[0], control_frame(1, "edges", None), old[2]])
     assert hole.control is not None
     assert [int(np.mean(c)) for c in hole.control] == [0, 2, 2]
+
+
+# --- pictures that lead -------------------------------------------------------------------------------------
+
+
+def test_pictures_come_and_go_without_stopping_the_stream(line: Line, tmp_path: Path) -> None:
+    session = line.engine.sessions[0]
+    for name, level in (("a", 40), ("b", 200)):
+        assert cv2.imwrite(str(tmp_path / f"{name}.png"), flat(level))
+    heard = []
+    for values in (
+        {},
+        {"reference.1.file": str(tmp_path / "a.png"), "extension.first": str(tmp_path / "b.png")},
+        {"reference.3.file": str(tmp_path / "b.png"), "extension.chunks": 2},
+        {"reference.1.file": str(tmp_path / "gone.png")},
+        {"reference.1.file": "", "reference.3.file": "", "extension.first": ""},
+    ):
+        line.store.set_many(values, "test")
+        line.picture_wishes.put(session)
+        line.pictures.tick()
+        line.film(1.0)
+        line.chunk()
+        chunk = session.steps[-1][0]
+        levels_of = [one.level for one in chunk.references]  # type: ignore[attr-defined]
+        heard.append((levels_of, chunk.first is not None and (int(chunk.first.mean()), chunk.first_strength)))
+    assert heard == [
+        ([], False), ([40], (200, 1.0)), ([40, 200], (200, 0.5)), ([200], False), ([], False)
+    ]  # fmt: skip
+    assert session.resets == 0 and len(line.engine.sessions) == 1
+
+
+def test_kept_pixels_are_those_that_the_frame_was_made_from(line: Line, tmp_path: Path) -> None:
+    """The fake session shows the control picture's negative, three pictures late, as public models do."""
+    half = np.zeros((HEIGHT, WIDTH), np.uint8)
+    half[:, : WIDTH // 2] = 255
+    assert cv2.imwrite(str(tmp_path / "half.png"), half)
+    line.store.set_many({"mask.file": str(tmp_path / "half.png"), "mask.feather": 0.0}, "test")
+    line.picture_wishes.put(line.engine.sessions[0])
+    line.pictures.tick()
+    for _ in range(3):
+        line.film(0.5)
+        for frame, at in zip(*_shown(line.chunk()), strict=True):
+            level = round((at - 1000) * 30)
+            assert (frame[:, WIDTH // 2 :] == level).all(), "the camera's picture of that very instant"
+            assert (frame[:, : WIDTH // 2] == level).all(), "and what was generated from it"
+    line.store.set("mask.composite", False, "test")
+    line.film(0.5)
+    frames, _ = _shown(line.chunk())
+    assert (frames[-1][:, WIDTH // 2 :] != frames[-1][:, : WIDTH // 2]).all(), "what the model made of it"
+
+
+def _shown(chunk: Chunk) -> tuple[Image, tuple[float, ...]]:
+    return chunk.frames, chunk.captured_at

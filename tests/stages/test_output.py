@@ -10,7 +10,7 @@ import pytest
 from engine.core.channels import Fifo, Latest
 from engine.core.store import Store
 from engine.core.types import ControlFrame, Frame, OutputFrame
-from engine.session import Mode
+from engine.modes import Mode
 from engine.stages.camera_out import CameraOut
 from engine.stages.compose import Canvas
 from engine.stages.generate import Chunk

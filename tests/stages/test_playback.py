@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from engine.session import Mode
+from engine.modes import Mode
 from engine.stages.generate import Chunk
 from engine.stages.playback import Playback, held
 from tests.fakes import gaps

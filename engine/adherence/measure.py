@@ -1,0 +1,175 @@
+"""Generate every case at every context scale, and score what comes."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from engine.adherence.cases import Case, tells
+from engine.adherence.flicker import Changes, flicker
+from engine.adherence.judge import Judge, Reading
+from engine.adherence.lines import control_lines, edge_f, picture_lines
+from engine.adherence.metrics import colour_distance, depth_rmse, mask_ssim, pose_pck, tint_distance
+from engine.core.parameters import Value
+from engine.core.store import Snapshot
+from engine.core.types import Image
+from engine.render import Stream, Timeline, generate, given, settings
+from engine.session import Session
+
+FOLLOWED = {
+    "scribble": "edge_f", "edges": "edge_f", "gray": "edge_f", "depth": "depth_rmse", "pose": "pose_pck",
+    "inpaint": "mask_ssim",
+}  # fmt: skip
+"""The metric that tells whether a control is followed."""
+BETTER = {
+    "edge_f": "higher", "depth_rmse": "lower", "mask_ssim": "higher", "pose_pck": "higher",
+    "material_accuracy": "higher", "palette_distance": "lower", "flicker": "lower", "drift": "lower",
+}  # fmt: skip
+BATCH = 12  # pictures that are read at once
+
+Row = dict[str, str | float]
+
+
+@dataclass
+class Scores:
+    """What was measured so far: one number per case by (source, control, metric, scale).
+
+    `ceiling` is what the same measures say of true renders, by (control, metric).
+    """
+
+    of: dict[tuple[str, str, str, float], list[float]] = field(default_factory=lambda: defaultdict(list))
+    ceiling: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def rows(self) -> list[Row]:
+        """The means over the cases, in the order in which they were measured."""
+        return [row(*key, float(np.mean(found))) for key, found in self.of.items()]
+
+
+def row(source: str, control: str, metric: str, scale: float, value: float) -> Row:
+    """One measured number."""
+    return {
+        "source": source,
+        "control": control,
+        "metric": metric,
+        "better": BETTER[metric],
+        "scale": scale,
+        "value": round(value, 4),
+    }
+
+
+def measure(
+    cases: Iterable[Case],
+    session: Session,
+    judge: Judge,
+    values: Snapshot,
+    scales: Sequence[float],
+    progress: Callable[[Case, float], None] = lambda case, scale: None,
+) -> Scores:
+    """Generate and score. Every clip and scale begins a new stream with the same noise.
+
+    `progress` is told what comes next.
+    """
+    scores = Scores()
+    for case in cases:
+        if case.truth.rendered:
+            shown = replace(case, truth=replace(case.truth, rendered=False))
+            for metric, value in score(shown, ((frame, 0) for frame in case.truth.video), judge).items():
+                scores.ceiling[case.control, metric].append(value)
+        for scale in scales:
+            progress(case, scale)
+            session.reset(replay=True)
+            found = score(case, pictures(case, session, values, scale), judge)
+            for metric, value in found.items():
+                scores.of[case.source, case.control, metric, scale].append(value)
+    return scores
+
+
+def pictures(case: Case, session: Session, values: Snapshot, scale: float) -> Iterator[tuple[Image, int]]:
+    """The generated frames of a case, each with the number of its chunk."""
+    told: dict[str, Value] = {
+        "vace.context_scale": scale,
+        "prompt.text": case.words.prompt,
+        "prompt.transition": 0,
+        "mask.composite": False,  # what the model made, not what was put back around it
+    }
+    stream = Stream(session, Timeline(settings(given(values) | told)))
+    for picture in generate(case.frames, stream):
+        yield picture, len(stream.step_seconds)
+
+
+def score(case: Case, made: Iterator[tuple[Image, int]], judge: Judge) -> dict[str, float]:
+    """The metrics of one clip: means over its frames; one that says nothing here is left out."""
+    found: dict[str, list[float]] = defaultdict(list)
+    changes, true_changes = Changes(), Changes()
+    begin = 0
+    while batch := list(itertools.islice(made, BATCH)):
+        for index, (picture, chunk) in enumerate(batch, begin):
+            changes.add(picture, chunk)
+            true_changes.add(case.truth.video[index], chunk)
+        for metric, values in _batch_scores(case, begin, np.stack([picture for picture, _ in batch]), judge):
+            found[metric] += values
+        begin += len(batch)
+    jumps = flicker(changes, true_changes)
+    means = {metric: float(np.mean(values)) for metric, values in found.items() if values}
+    return means if jumps is None else means | {"flicker": jumps}
+
+
+def _batch_scores(case: Case, begin: int, shown: Image, judge: Judge) -> Iterator[tuple[str, list[float]]]:
+    """Scores of some successive frames by metric."""
+    reading = judge.read(shown)
+    yield FOLLOWED[case.control], _FOLLOWED_BY[case.control](case, begin, shown, reading)
+    if case.words.material is not None and case.words.palette is None:
+        yield "material_accuracy", judge.accuracy(reading, case.words.material)
+    if case.truth.rendered:
+        true = case.truth.video[begin : begin + len(shown)]
+        yield "palette_distance", [colour_distance(a, b) for a, b in zip(shown, true, strict=True)]
+    elif case.words.palette is not None:
+        tint = case.words.palette
+        yield (
+            "palette_distance",
+            [
+                tint_distance(picture, mask, tint)
+                for picture, mask in zip(shown, reading.subject, strict=True)
+            ],
+        )
+
+
+def _lines(case: Case, begin: int, shown: Image, reading: Reading) -> list[float]:
+    scores = []
+    for picture, frame in zip(shown, case.frames[begin:], strict=False):
+        wanted = None if frame.control is None else control_lines(frame.control, frame.annotator)
+        if wanted is not None and wanted.any():
+            scores.append(edge_f(picture_lines(picture), wanted))
+    return scores
+
+
+def _depth(case: Case, begin: int, shown: Image, reading: Reading) -> list[float]:
+    if case.truth.depth is None:
+        return []
+    asked = case.truth.depth[begin:]
+    return [depth_rmse(a, b) for a, b in zip(reading.depth, asked, strict=False) if tells(b)]
+
+
+def _mask(case: Case, begin: int, shown: Image, reading: Reading) -> list[float]:
+    if case.truth.mask is None:
+        return []
+    asked = case.truth.mask[begin:]
+    return [mask_ssim(a, b) for a, b in zip(reading.subject, asked, strict=False) if tells(b)]
+
+
+def _pose(case: Case, begin: int, shown: Image, reading: Reading) -> list[float]:
+    if case.truth.joints is None:
+        return []
+    size = shown.shape[1:3]
+    asked = case.truth.joints[begin:]
+    parts = [pose_pck(a, b, *size) for a, b in zip(reading.joints, asked, strict=False)]
+    return [part for part in parts if part is not None]
+
+
+_FOLLOWED_BY: Mapping[str, Callable[[Case, int, Image, Reading], list[float]]] = {
+    "scribble": _lines, "edges": _lines, "gray": _lines, "depth": _depth, "pose": _pose, "inpaint": _mask,
+}  # fmt: skip

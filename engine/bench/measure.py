@@ -1,0 +1,184 @@
+"""The measurement itself: chunks through a session, first as a show would run them, then stage by stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from engine.bench.machine import peak_memory
+from engine.bench.plan import Mode, Plan
+from engine.bench.roof import Roof, count_operations, measure_roof
+from engine.bench.stages import HINTS, StageClock, listening, synchronize
+from engine.model.load import Pipeline
+from engine.session import ChunkInput, ChunkOutput, Live, Pictures, Session, Settings
+
+PROMPTS = ("a figure of red gold in the night", "a forest of glass, morning")
+STAGED = 5
+"""Chunks that are measured stage by stage."""
+HOST = "host"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured; milliseconds.
+
+    `chunk_ms`: from one chunk's pictures to the next one's. `first_frame_ms`: from the beginning of a warm
+    stream to its first pictures, `cold_frame_ms` of the first stream of all. `prompt_switch_ms`: of the chunk
+    that says a new prompt. `stages_ms`: medians; waited for, one after the other. `operations` of one chunk.
+    """
+
+    plan: Plan
+    fps: float
+    chunk_ms: dict[str, float]
+    stages_ms: dict[str, float]
+    first_frame_ms: float
+    cold_frame_ms: float
+    prompt_switch_ms: float
+    peak_memory: int | None
+    operations: int
+    roof: Roof
+    roof_ms: float
+    precision: str
+
+    @property
+    def fraction(self) -> float:
+        """Share of the time that the least possible one would take, 0 to 1."""
+        return self.roof_ms / self.chunk_ms["p50"]
+
+    def document(self) -> dict[str, object]:
+        """As plain values, for JSON."""
+        return (
+            self.plan.document()
+            | {key: value for key, value in asdict(self).items() if key not in ("plan", "roof")}
+            | {"roof_flops": self.roof.flops, "roof_bytes": self.roof.bytes, "fraction": self.fraction}
+        )
+
+
+def measure(pipeline: Pipeline, plan: Plan) -> Result:
+    """Run a plan on a loaded pipeline, at the plan's size. Raises EngineError for an impossible size."""
+    if pipeline.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(pipeline.device)
+    run = _Run(Session(pipeline, *plan.picture), plan)
+    cold = run.chunk()
+    for _ in range(plan.warm_up - 1):
+        run.chunk()
+    shown = run.shown
+    intervals = np.array([run.chunk() for _ in range(plan.chunks)]) * 1000
+    frames = run.shown - shown
+    memory = peak_memory(pipeline.device)
+    switch = run.chunk(PROMPTS[1])
+    operations = count_operations(run.chunk)
+    run.begin_anew()
+    first = run.chunk()
+    roof = measure_roof(pipeline.device, pipeline.dtype)
+    return Result(
+        plan=plan,
+        fps=frames / (float(intervals.sum()) / 1000),
+        chunk_ms={
+            "mean": float(intervals.mean()),
+            "p50": float(np.percentile(intervals, 50)),
+            "p99": float(np.percentile(intervals, 99)),
+            "min": float(intervals.min()),
+        },
+        stages_ms=_stages(pipeline, plan),
+        first_frame_ms=first * 1000,
+        cold_frame_ms=cold * 1000,
+        prompt_switch_ms=switch * 1000,
+        peak_memory=memory,
+        operations=operations,
+        roof=roof,
+        roof_ms=1000 * roof.seconds(operations, _weight_bytes(pipeline)),
+        precision=str(pipeline.dtype).removeprefix("torch."),
+    )
+
+
+class _Run:
+    """A stream that is fed the same moving pictures again and again."""
+
+    def __init__(self, session: Session, plan: Plan, live: Callable[[], None] = lambda: None) -> None:
+        """`live` is told each time a denoising step is about to begin."""
+        self.session, self.shown = session, 0
+        self.emitted: Callable[[], None] = lambda: None
+        self._plan, self._told = plan, live
+        self._said = PROMPTS[0]
+        self._conditionings = {text: session.conditioning(text) for text in PROMPTS}
+        self._last = 0.0
+
+    def chunk(self, prompt: str | None = None) -> float:
+        """Make one chunk; seconds from the last chunk's pictures to its own (a stream's first: from now)."""
+        self._said = prompt or self._said
+        began = time.perf_counter()
+        before = self._last or began
+        plan = self._plan
+        chunk = chunk_input(plan.mode, self.session.frames_in, *plan.picture)
+        words = self._conditionings[self._said]
+        self.session.step(chunk, self._live, words, Settings(steps=plan.steps), emit=self._emit)
+        return self._last - before
+
+    def begin_anew(self) -> None:
+        """Forget the past, once the device has done all it was given."""
+        synchronize(self.session.device)
+        self.session.reset()
+        self._last = 0.0
+
+    def _live(self) -> Live:
+        self._told()
+        return Live(0.0 if self._plan.mode == "none" else 1.0, version=0)
+
+    def _emit(self, output: ChunkOutput) -> None:
+        self._last = time.perf_counter()  # the pictures are in main memory: the device has been waited for
+        self.shown += len(output.frames)
+        self.emitted()
+
+
+def chunk_input(mode: Mode, frames: int, height: int, width: int) -> ChunkInput:
+    """Pictures of gray waves that move, and for inpainting a mask that keeps the left half."""
+    control = None if mode == "none" else _waves(frames, height, width)
+    mask = None
+    if mode == "inpaint":
+        mask = np.zeros((frames, height, width), np.uint8)
+        mask[:, :, width // 2 :] = 255
+    return ChunkInput(control, mask, mode)
+
+
+def _waves(frames: int, height: int, width: int) -> Pictures:
+    """u8 `[F, H, W, 3]`: smooth in space, another one in each frame."""
+    phase = np.arange(frames)[:, None, None] / 5
+    rows, columns = np.arange(height)[:, None] / 17, np.arange(width)[None, :] / 23
+    wave = 127.5 + 127.5 * np.sin(rows + phase) * np.cos(columns - phase)
+    return np.repeat(wave.astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def _stages(pipeline: Pipeline, plan: Plan) -> dict[str, float]:
+    """Median milliseconds of each stage of a chunk in the middle of a stream."""
+    clock = StageClock(pipeline.device)
+    taken: list[dict[str, float]] = []
+    with listening(pipeline, clock) as heard:
+
+        def denoising() -> None:
+            clock.phase = "denoise"
+
+        def emitted() -> None:
+            clock.phase = "clean pass"
+
+        run = _Run(Session(heard, *plan.picture), plan, denoising)
+        run.emitted = emitted
+        for _ in range(plan.warm_up + STAGED):
+            clock.restart()
+            begin = time.perf_counter()
+            run.chunk()
+            synchronize(pipeline.device)
+            total = time.perf_counter() - begin
+            counted = sum(seconds for stage, seconds in clock.seconds.items() if stage != HINTS)
+            taken.append(clock.seconds | {HOST: total - counted})
+    return {stage: 1000 * float(np.median([t[stage] for t in taken[plan.warm_up :]])) for stage in taken[0]}
+
+
+def _weight_bytes(pipeline: Pipeline) -> int:
+    """Bytes of weights, each read once: fewer than a chunk moves, whatever the caches do."""
+    networks = (pipeline.dit, pipeline.vae)
+    return sum(weight.nbytes for network in networks for weight in network.parameters())

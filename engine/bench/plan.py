@@ -1,0 +1,78 @@
+"""What is to be measured: a plan, the sizes that are usual, and the list for a machine with a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from engine.core.errors import EngineError
+from engine.model.pipelines import pipeline_spec
+from engine.model.spec import POCKET, WAN_14B
+from engine.model.vae import VAEKind
+
+Mode = Literal["none", "depth", "inpaint"]
+"""Text only; a control picture of any kind; a control picture and a mask that keeps half of it."""
+
+Precision = Literal["auto", "fp32", "bf16", "fp8"]
+"""Of the networks; auto: what the program would use on this machine. FP8: weights of the blocks only."""
+
+Weights = Literal["installed", "random"]
+
+USUAL_SIZES = {POCKET: (128, 224), WAN_14B: (320, 576)}
+USUAL_SIZE = (368, 640)
+"""Height and width: of models without an entry above."""
+
+SUITE_S = 560.0
+"""Ten minutes less the time in which a process starts and ends."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One measurement. `size`: height and width in pixels, None: what is usual for the pipeline.
+
+    `warm_up` chunks are made before `chunks` are measured. `weights`: random ones even where the pipeline's
+    own are here; afterwards, which it were.
+    """
+
+    pipeline: str = "pocket"
+    size: tuple[int, int] | None = None
+    steps: int = 4
+    mode: Mode = "depth"
+    vae: VAEKind = "tae"
+    precision: Precision = "auto"
+    warm_up: int = 3
+    chunks: int = 15
+    weights: Weights = "installed"
+
+    def __post_init__(self) -> None:
+        """Refuse counts with which nothing would be measured."""
+        if self.warm_up < 1 or self.chunks < 2:
+            raise EngineError(
+                f"{self.warm_up} chunks to warm up and {self.chunks} to measure are too few.",
+                "Warm up with at least 1 and measure at least 2.",
+            )
+
+    @property
+    def picture(self) -> tuple[int, int]:
+        """Height and width. Raises EngineError for a pipeline there is not."""
+        return self.size or USUAL_SIZES.get(pipeline_spec(self.pipeline).arch, USUAL_SIZE)
+
+    def document(self) -> dict[str, object]:
+        """As plain values, for JSON."""
+        height, width = self.picture
+        return asdict(self) | {"size": f"{height}x{width}"}
+
+
+SUITE = (
+    Plan("longlive", mode="depth"),
+    Plan("longlive", mode="none"),
+    Plan("longlive", mode="inpaint"),
+    Plan("longlive", mode="depth", precision="fp8"),
+    Plan("longlive", (480, 832), mode="none"),
+    Plan("longlive", (480, 832), mode="depth"),
+    Plan("causal_forcing", mode="depth"),
+    Plan("longlive", mode="depth", vae="wan"),
+    Plan("krea", mode="none"),
+    Plan("krea", mode="depth", precision="fp8"),
+)
+"""What `cuelight bench --gpu` measures, the most important first: the list ends when its time is over."""

@@ -1,0 +1,55 @@
+"""What was measured, as lines to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from engine.bench.measure import HOST, Result
+from engine.bench.plan import Plan
+from engine.bench.stages import HINTS, STAGES
+
+
+def heading(plan: Plan) -> str:
+    """What is measured, in a line."""
+    height, width = plan.picture
+    return (
+        f"{plan.pipeline} {height}x{width}, {plan.steps} steps, mode {plan.mode}, "
+        f"autoencoder {plan.vae}, precision {plan.precision}"
+    )
+
+
+def outline(row: Mapping[str, object]) -> str:
+    """One measured row in a line, or why it was not measured."""
+    if "note" in row:
+        return str(row["note"])
+    chunk = row["chunk_ms"]
+    if not isinstance(chunk, Mapping):
+        raise TypeError("a measured row without chunk_ms")
+    return (
+        f"{row['fps']:.1f} frames/s, chunk p50 {chunk['p50']:.0f} ms, p99 {chunk['p99']:.0f} ms, "
+        f"first frame {row['first_frame_ms']:.0f} ms, prompt switch {row['prompt_switch_ms']:.0f} ms, "
+        f"{row['fraction']:.0%} of the roof, {_size(row['peak_memory'])}"
+    )
+
+
+def lines(result: Result) -> Iterator[str]:
+    """The table of one result."""
+    chunk, roof = result.chunk_ms, result.roof
+    yield f"  weights           {result.plan.weights}, {result.precision}"
+    yield f"  frames/s          {result.fps:.1f}"
+    yield "  chunk ms          " + "  ".join(f"{name} {value:.1f}" for name, value in chunk.items())
+    for stage in (*STAGES, HOST):
+        yield f"    {stage:<15} {result.stages_ms[stage]:8.1f}"
+        if stage == "denoise":
+            yield f"      {HINTS:<13} {result.stages_ms[HINTS]:8.1f}"
+    yield f"  first frame ms    {result.first_frame_ms:.1f} (cold {result.cold_frame_ms:.1f})"
+    yield f"  prompt switch ms  {result.prompt_switch_ms:.1f}"
+    yield f"  peak memory       {_size(result.peak_memory)}"
+    yield (
+        f"  roof              {result.operations / 1e12:.3f} TFLOP a chunk; {roof.flops / 1e12:.2f} TFLOP/s "
+        f"and {roof.bytes / 1e9:.1f} GB/s measured: {result.roof_ms:.1f} ms, {result.fraction:.0%} realised"
+    )
+
+
+def _size(count: object) -> str:
+    return f"{count / 2**20:.0f} MiB" if isinstance(count, int) else "memory not told"

@@ -1,0 +1,27 @@
+"""Extension over several chunks: how strongly the key frames stand in each, until their turn is over."""
+
+from collections.abc import Hashable
+
+
+class Extension:
+    """Counts the chunks since key frames were put up.
+
+    The first frame leads fully and lets go step by step; the last one takes over step by step until it is
+    reached. After so many chunks both are over, and stay so until others (or the same again) are put up.
+    """
+
+    def __init__(self) -> None:
+        self._shown: Hashable = None
+        self._made = 0
+
+    def turn(self, shown: Hashable, chunks: int) -> tuple[float, float]:
+        """Strength 0..1 of the first and the last frame in the next chunk, of `chunks` in all.
+
+        `shown` tells one pair of key frames from another.
+        """
+        if shown != self._shown:
+            self._shown, self._made = shown, 0
+        if self._made >= chunks:
+            return 0.0, 0.0
+        self._made += 1
+        return (chunks - self._made + 1) / chunks, self._made / chunks

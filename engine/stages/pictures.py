@@ -1,0 +1,160 @@
+"""Picture files that lead the model: references, key frames, a mask. Thread "pictures".
+
+The engine goes on with what it has until a file is read and encoded, and takes it at a chunk boundary. A file
+that cannot be used counts as none, and the operator is told why.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from engine.core.channels import Latest
+from engine.core.errors import CuelightError, OutputError
+from engine.core.parameters import REFERENCES
+from engine.core.paths import config_dir, inside, write_atomic
+from engine.core.store import Snapshot, Store
+from engine.core.types import Image
+from engine.model.references import Fit, Reference
+from engine.session import Session
+from engine.video.fit import fit_crop
+from engine.video.opencv import cv2
+from engine.video.still import Still, read_still
+
+FOLDER = "pictures"
+FIRST, LAST, MASK = "extension.first", "extension.last", "mask.file"
+REFERENCE_FILES = tuple(f"reference.{number}.file" for number in range(1, REFERENCES + 1))
+PICTURE_KEYS = (*REFERENCE_FILES, FIRST, LAST, MASK)
+"""The rows that name a picture file."""
+ROWS = frozenset((*PICTURE_KEYS, "reference.fit"))
+"""The rows after whose change something is to be read or encoded."""
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """The pictures given to `session`: `references` in order, key frames u8 [h, w, 3] of any size, a `mask`
+    u8 [H, W] of the engine's size (0 or 255). `shown` tells these key frames from the ones before.
+    """
+
+    session: Session
+    references: tuple[Reference, ...] = ()
+    first: Image | None = None
+    last: Image | None = None
+    mask: Image | None = None
+    shown: Hashable = None
+
+
+def picture_path(named: str) -> Path:
+    """The file that a row names: a path, or the name of a file in the folder `pictures` beside the looks.
+
+    Raises CuelightError for a name that leads out of that folder.
+    """
+    path = Path(named).expanduser()
+    return path if path.is_absolute() else inside(config_dir() / FOLDER, path)
+
+
+class Shelf:
+    """Reads and encodes for one session what the rows name, each picture once."""
+
+    def __init__(self, session: Session) -> None:
+        self.errors: dict[str, CuelightError] = {}
+        """Why the picture of a row is not in use, by the row's key."""
+        self.remarks: dict[str, str] = {}
+        """What is to be said of a picture that is in use."""
+        self._session = session
+        self._stills: dict[str, Still] = {}
+        self._references: dict[tuple[str, Fit], Reference] = {}
+
+    def given(self, snapshot: Snapshot) -> Given:
+        """What the rows name now. What cannot be used is left out and in `errors`."""
+        named = {key: snapshot.text(key).strip() for key in PICTURE_KEYS}
+        self.errors, self.remarks = {}, {}
+        # A file that could not be used is tried again: it may have been mended since.
+        self._stills = {name: still for name, still in self._stills.items() if name in named.values()}
+        stills = {key: self._still(key, name) for key, name in named.items() if name}
+        first, last, mask = (stills.get(key) for key in (FIRST, LAST, MASK))
+        return Given(
+            self._session,
+            self._encoded([(key, named[key]) for key in REFERENCE_FILES if stills.get(key)], snapshot),
+            None if first is None else first.image,
+            None if last is None else last.image,
+            None if mask is None else self._mask(mask.image),
+            tuple((named[key], snapshot.version_of(key)) for key in (FIRST, LAST)),
+        )
+
+    def _still(self, key: str, name: str) -> Still | None:
+        """The picture in a file; None where there is none, and the reason kept."""
+        try:
+            if name not in self._stills:
+                self._stills[name] = read_still(picture_path(name))
+        except CuelightError as error:
+            self.errors[key] = error
+            return None
+        if self._stills[name].animated:
+            self.remarks[key] = f"{name} is animated: its first picture is used"
+        return self._stills[name]
+
+    def _encoded(self, named: list[tuple[str, str]], snapshot: Snapshot) -> tuple[Reference, ...]:
+        """The references of the rows `named` (key and file), each encoded once."""
+        fit = cast(Fit, snapshot.text("reference.fit"))
+        before, self._references = self._references, {}
+        made = []
+        for _, name in named:
+            one = (name, fit)
+            known = self._references.get(one) or before.get(one)
+            self._references[one] = known or self._session.reference(self._stills[name].image, fit)
+            made.append(self._references[one])
+        return tuple(made)
+
+    def _mask(self, image: Image) -> Image:
+        """A mask u8 [H, W] of the engine's size, 255 where the picture is light."""
+        fitted = fit_crop(image, self._session.height, self._session.width)
+        return np.where(fitted.mean(axis=2) > 127, np.uint8(255), np.uint8(0))
+
+
+class PictureStage:
+    """Waits for a session in `wishes` (put again whenever a picture was changed) and answers in `given`."""
+
+    def __init__(self, store: Store, wishes: Latest[Session], given: Latest[Given]) -> None:
+        self.notes: Mapping[str, str] = {}
+        """What is wrong with a row's picture, or worth knowing, by the row's key."""
+        self._store = store
+        self._wishes = wishes
+        self._given = given
+        self._session: Session | None = None
+        self._shelf: Shelf | None = None
+
+    def tick(self) -> None:
+        """Read and encode what the rows name now; waits until it is asked to."""
+        session = self._wishes.get()
+        if session is None:
+            return
+        if self._shelf is None or session is not self._session:
+            self._session, self._shelf = session, Shelf(session)
+        given = self._shelf.given(self._store.snapshot())
+        self.notes = self._shelf.remarks | {key: str(error) for key, error in self._shelf.errors.items()}
+        self._given.put(given)
+
+
+def keep_picture(image: Image) -> str:
+    """Save `image` (u8 [H, W, 3]) in the folder of pictures; returns the name by which a row can name it.
+
+    Raises OutputError when it cannot be written.
+    """
+    now = datetime.now()
+    name = f"{now:%Y-%m-%d %H-%M-%S}-{now.microsecond // 1000:03d}.png"
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    folder = config_dir() / FOLDER
+    try:
+        if not done:
+            raise OutputError(f"{name} cannot be encoded", "try again")
+        write_atomic(folder / name, data.tobytes())
+    except OSError as error:
+        raise OutputError(
+            f"{name} cannot be written into {folder} ({error.strerror})",
+            "check folder and free space",
+        ) from error
+    return name
