@@ -353,7 +353,7 @@ TABLE: Mapping[str, Parameter] = _by_key(
         Parameter(
             key="annotator.name", kind="choice", default="scribble",
             choices=(
-                "none", "scribble", "edges", "gray", "depth", "flow", "pose", "face", "hands", "segmentation",
+                "none", "scribble", "edges", "gray", "pose", "segmentation", "depth", "flow", "face", "hands",
             ),
             group="annotator", label="Annotator", stage="annotate", effect="chunk",
             help="How the control picture is drawn from the camera.",
@@ -370,7 +370,7 @@ TABLE: Mapping[str, Parameter] = _by_key(
         ),
         Parameter(
             key="annotator.second", kind="choice", default="none",
-            choices=("none", "scribble", "edges", "gray", "depth", "flow", "pose"),
+            choices=("none", "scribble", "edges", "gray", "pose", "depth", "flow"),
             group="annotator", label="Second annotator", stage="annotate", effect="chunk",
             help="A second control picture, composed with the first: lines are joined, tones are averaged.",
         ),

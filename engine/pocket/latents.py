@@ -70,8 +70,8 @@ def make_shard(tae: TAE, clips: list[Clip], path: Path) -> None:
     """Encode clips and write them as one file of half-precision tensors."""
     pairs = [encode_clip(tae, clip) for clip in clips]
     tensors = {
-        "target": torch.stack([target for target, _ in pairs]).half(),
-        "context": torch.stack([context for _, context in pairs]).half(),
+        "target": torch.stack([target for target, _ in pairs]).half().contiguous(),
+        "context": torch.stack([context for _, context in pairs]).half().contiguous(),
     }
     fresh = path.with_suffix(".new")
     save_file(tensors, fresh, {"prompts": json.dumps([clip.prompt for clip in clips])})

@@ -109,6 +109,7 @@ _MEDIAPIPE = "Apache-2.0 (mediapipe and its models)"
 _DEPTH = f"{_MEDIAPIPE}; Apache-2.0 (Depth Anything V2 small, where downloaded)"
 _SILENT = "without mediapipe no control picture, and the show goes on"
 
+# In the order they came into the program: knobs and OSC messages choose by number.
 _ROWS = (
     AnnotatorRow(
         "none", "None", Nothing, _OURS, "No control picture: the prompt alone leads.",
@@ -130,6 +131,16 @@ _ROWS = (
         ("gain",), TONES, cost_ms=0.1,
     ),
     AnnotatorRow(
+        "pose", "Pose", _pose, _MEDIAPIPE,
+        "The skeleton of one person, coloured limbs on black; with detail from 0.75 on the face too.",
+        ("detail", "gain"), LIGHT_COLORS, cost_ms=36, fallback=_SILENT,
+    ),
+    AnnotatorRow(
+        "segmentation", "Person mask", _segmentation, _MEDIAPIPE,
+        "The person is generated and the room kept, or (inverted) the other way round.",
+        ("invert",), cost_ms=10, fallback=_SILENT,
+    ),
+    AnnotatorRow(
         "depth", "Depth", _depth, _DEPTH,
         "Near is white. Without the downloaded network a relief of the person, not a measured depth.",
         ("detail", "gain"), TONES, cost_ms=13, device="processor; a GPU where onnxruntime knows one",
@@ -141,11 +152,6 @@ _ROWS = (
         ("gain",), DARK_COLORS, cost_ms=25,
     ),
     AnnotatorRow(
-        "pose", "Pose", _pose, _MEDIAPIPE,
-        "The skeleton of one person, coloured limbs on black; with detail from 0.75 on the face too.",
-        ("detail", "gain"), LIGHT_COLORS, cost_ms=36, fallback=_SILENT,
-    ),
-    AnnotatorRow(
         "face", "Face mask", _face, _MEDIAPIPE,
         "The face is generated and all else kept, or (inverted) the other way round.",
         ("invert",), cost_ms=10, fallback="for a far face the points of the body, for 36 ms more",
@@ -154,11 +160,6 @@ _ROWS = (
         "hands", "Hands mask", _hands, _MEDIAPIPE,
         "The hands are generated and all else kept, or (inverted) the other way round.",
         ("invert",), cost_ms=37, fallback=_SILENT,
-    ),
-    AnnotatorRow(
-        "segmentation", "Person mask", _segmentation, _MEDIAPIPE,
-        "The person is generated and the room kept, or (inverted) the other way round.",
-        ("invert",), cost_ms=10, fallback=_SILENT,
     ),
 )  # fmt: skip
 

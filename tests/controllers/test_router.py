@@ -50,7 +50,7 @@ def test_a_knob_moves_the_value_in_native_units() -> None:
         ({"curve": "log"}, 0.0, pytest.approx(1.575, abs=0.01), 2.0),
         ({"curve": "s"}, 0.0, pytest.approx(1.01, abs=0.01), 2.0),
         ({"key": "engine.steps"}, 1, 3, 4),
-        ({"key": "annotator.name"}, "none", "gray", "segmentation"),
+        ({"key": "annotator.name"}, "none", "segmentation", "hands"),
         ({"key": "annotator.name", "min": "edges", "max": "none"}, "edges", "scribble", "none"),
     ],
 )
@@ -307,7 +307,7 @@ def test_a_pad_cycles_through_choices() -> None:
         router.handle(note(number))
         router.handle(note(number, on=False))
         seen.append(store.get("annotator.name"))
-    assert seen == ["edges", "gray", "edges", "gray", "pose", "segmentation", "none"]
+    assert seen == ["edges", "gray", "edges", "gray", "pose", "segmentation", "depth"]
 
 
 def test_a_pad_speaks_a_prompt() -> None:

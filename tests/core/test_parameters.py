@@ -143,7 +143,7 @@ def test_wires_are_tolerated() -> None:
     assert row("output.blackout").clamp(1) == (True, False)
     assert row("output.blackout").clamp(0.2) == (False, True)
     assert row("annotator.name").clamp(2) == ("edges", False)
-    assert row("annotator.name").clamp(99) == ("segmentation", True)
+    assert row("annotator.name").clamp(99) == ("hands", True)
     assert row("annotator.name").clamp("gray") == ("gray", False)
     assert row("prompt.text").clamp("z" * 2010) == ("z" * 2000, True)
     for key in ("vace.context_scale", "engine.steps", "output.blackout", "annotator.name", "prompt.text"):

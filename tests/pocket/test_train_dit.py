@@ -116,7 +116,7 @@ def test_what_is_seen_more_counts_more(pocket: Pocket) -> None:
     latents = 0.5 * torch.randn(2, 2, 16, 4, 6, generator=torch.Generator().manual_seed(0))
     weights = channel_weights(vae, latents)
     assert weights.mean().item() == pytest.approx(1, abs=1e-5) and weights.min() >= 0.5
-    assert weights.argmax() == 0 and weights[0] > 3 * weights[1:].max()
+    assert weights.argmax() == 0 and weights[0] > 1.5 * weights[1:].max()
 
 
 def test_a_seam_costs_more_than_the_same_error_everywhere() -> None:
