@@ -247,12 +247,13 @@ def train(
     network = Network(len(MATERIALS)).to(device)
     stage = Stage(network, work / "judge", steps=steps, rate=rate, minutes=minutes, decay=0.998)
     stage.begin()
-    rng = np.random.default_rng(1 + stage.step)
-    while not stage.finished:
+
+    def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         chosen = mirrored(data.of(np.sort(rng.choice(len(data), batch, replace=False))), rng)
         worse = np.stack([worsened(picture, rng) for picture in chosen.pictures])
-        loss, parts = loss_of(network(as_input(worse).to(device)), chosen)
-        stage.advance(loss, parts)
+        return loss_of(network(as_input(worse).to(device)), chosen)
+
+    stage.run(loss)
     network.load_state_dict(stage.average.weights)
     return Judge(network.cpu(), tuple(MATERIALS))
 

@@ -60,7 +60,7 @@ class TAEArch:
 
 TAEW2_1 = TAEArch(encoder=64, decoder=(256, 128, 64, 64))
 LIGHTTAEW2_1 = replace(TAEW2_1, raw=True)
-POCKET_TAE = TAEArch(encoder=24, decoder=(96, 64, 32, 16), blocks=1, encoder_blocks=0, subpixel=True, trim=0)
+POCKET_TAE = TAEArch(encoder=24, decoder=(96, 64, 32, 16), blocks=1, encoder_blocks=1, subpixel=True, trim=0)
 
 
 def tae_arch(shapes: Mapping[str, tuple[int, ...]], *, raw: bool = False) -> TAEArch:
@@ -135,6 +135,8 @@ class TAE(nn.Module):
         self.arch = arch
         self.encoder = _encoder(arch)
         self.decoder = _decoder(arch)
+        self.joins = True
+        """Whether what plays runs with joined steps; off is the layout as it stands, slower and the same."""
         self._joined: dict[str, tuple[_Print, tuple[Step, ...]]] = {}
 
     def frames_for(self, latents: int, first: bool) -> int:
@@ -192,7 +194,7 @@ class TAE(nn.Module):
     ) -> tuple[Tensor, State]:
         """Through one side: layer by layer while gradients are wanted, else with its joined steps."""
         network = self.encoder if side == "encoder" else self.decoder
-        if _learns(network, x_BFCHW):
+        if not self.joins or _learns(network, x_BFCHW):
             return _run(network, x_BFCHW, state, still=still)
         return run(self._steps(side, network), x_BFCHW, state, still=still)
 

@@ -34,7 +34,7 @@ class CameraLook:
         level = rng.permutation((np.arange(256) * 0.618034 + rng.random()) % 1.0)[:, None]
         colors = 255 * (0.1 + 0.8 * level) * rng.uniform(0.6, 1.0, (256, 3))
         light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0.2), rng.uniform(0.5, 1.0)])
-        rough = rng.uniform(0, 0.09) if rng.random() < 0.5 else rng.uniform(0.1, 0.4)
+        rough = rng.uniform(0, 0.09) if rng.random() < 0.6 else rng.uniform(0.09, 0.3)
         return CameraLook(
             colors.astype(np.float32),
             (light / np.linalg.norm(light)).astype(np.float32),

@@ -15,21 +15,22 @@ from engine.pocket.styles import Image, Look, Plane, random_look
 
 FRAMES_PER_SECOND = 16
 
-SHARES = {"scribble": 0.18, "edges": 0.08, "depth": 0.20, "gray": 0.28, "pose": 0.13, "inpaint": 0.13}
+SHARES = {"scribble": 0.18, "edges": 0.08, "depth": 0.18, "gray": 0.25, "pose": 0.14, "inpaint": 0.17}
 """How often training draws each kind of control."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Pictures `target` and `control` u8 `[F, H, W, 3]`, the control's kind, its mask u8 `[F, H, W]` or None.
+    """Pictures `target`, `control` and `camera` u8 `[F, H, W, 3]`, the control's kind, its mask or None.
 
-    Where a mask is 255 the picture is to be generated; elsewhere the target is the camera's picture. The rest
-    is the truth about the scene, to measure with: `depth` f32 `[F, H, W]` (near = 1), `subject` u8 (1 = what
-    is in front), `joints` `[F, 14, 2]` in pixels of the person that pose control shows, or None.
+    Where a mask u8 `[F, H, W]` is 255 the picture is to be generated; elsewhere the target is the camera's.
+    The rest is the truth about the scene, to measure with: `depth` f32 `[F, H, W]` (near = 1), `subject` u8
+    (1 = what is in front), `joints` `[F, 14, 2]` in pixels of the person that pose control shows, or None.
     """
 
     target: Image
     control: Image
+    camera: Image
     kind: str
     mask: Image | None
     prompt: str
@@ -56,7 +57,7 @@ def draw_clip(
     maker = ControlMaker.random(kind, rng, height, width)
     start, pace = rng.uniform(0, 20), rng.uniform(0.15, 1.1)
     rasters = [scene.raster(start + pace * i / FRAMES_PER_SECOND, height, width) for i in range(frames)]
-    target, controls, masks = [], [], []
+    target, controls, cameras, masks = [], [], [], []
     for raster in rasters:
         camera = photograph(raster, camera_look, rng)
         control = maker.make(raster, camera)
@@ -66,10 +67,12 @@ def draw_clip(
             masks.append(control.mask)
         target.append(picture)
         controls.append(control.picture)
+        cameras.append(camera)
     joints = [raster.joints for raster in rasters if raster.joints is not None]
     return Clip(
         np.stack(target),
         np.stack(controls),
+        np.stack(cameras),
         kind,
         np.stack(masks) if masks else None,
         look.prompt,

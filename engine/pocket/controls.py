@@ -12,18 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.skeleton import BODY_POINTS
 from engine.pocket.guides import from_area, from_depth, from_gray, from_joints, from_lines, luma_of
 from engine.pocket.painting import Guide
 from engine.pocket.scene import Raster
+from engine.pocket.skeleton import skeleton_picture
 from engine.pocket.styles import Image, Plane
 from engine.video.annotation import Annotator
 from engine.video.edges import Edges
+from engine.video.masks import inpainting
 from engine.video.opencv import cv2
 from engine.video.scribble import Scribble
 
 KINDS = ("scribble", "edges", "depth", "gray", "pose", "inpaint")
-NEUTRAL = 128
-"""Mid gray: the colour of what is to be generated in an inpainting picture."""
+LOST_JOINTS = 0.1
+"""How many joints the worst annotator does not find."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Flaws:
 
     `lost` `[H, W]`: 1 where lines are missing. `shift`: by how many pixels (x, y) lines lie beside the truth.
     `thin`: how strong lines are. `noise`: deviation of the depth, 0..1. `levels`: how many depths are told
-    apart. `wide`: by how many pixels (negative: narrower) a mask is off.
+    apart. `wide`: by how many pixels (negative: narrower) a mask is off. `found` `[14]`: which joints are.
     """
 
     lost: Plane
@@ -41,6 +44,7 @@ class Flaws:
     noise: float
     levels: int
     wide: int
+    found: NDArray[np.bool_]
 
     @staticmethod
     def random(rng: np.random.Generator, height: int, width: int) -> Flaws:
@@ -55,6 +59,7 @@ class Flaws:
             noise=0.04 * strength,
             levels=256 if rng.random() < 0.7 else int(rng.integers(12, 64)),
             wide=int(np.round(rng.normal() * 1.5 * strength)),
+            found=rng.random(BODY_POINTS) >= LOST_JOINTS * strength,
         )
 
 
@@ -130,13 +135,15 @@ class ControlMaker:
     def _pose(self, raster: Raster) -> Control:
         if raster.joints is None:
             raise ValueError("a pose control needs a scene with a person")
-        return Control(raster.pose, None, from_joints(raster.joints, *raster.depth.shape))
+        size = raster.depth.shape
+        picture = skeleton_picture(raster.joints, self.flaws.found, *size)
+        return Control(picture, None, from_joints(raster.joints, *size))
 
     def _inpaint(self, raster: Raster, camera: Image) -> Control:
         mask = generated_area(raster, 1 + self.flaws.wide)
-        picture = camera.copy()
-        picture[mask > 127] = NEUTRAL
-        return Control(picture, mask, from_area(mask.astype(np.float32) / np.float32(255)))
+        return Control(
+            inpainting(camera, None, mask), mask, from_area(mask.astype(np.float32) / np.float32(255))
+        )
 
 
 def generated_area(raster: Raster, wider: int = 1) -> Image:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.pocket.train_dit import CHUNK, SHIFT, Pocket, remember
+from engine.pocket.latents import CHUNK
+from engine.pocket.network import Pocket, remember
+from engine.pocket.train_dit import SHIFT
 
 
 def levels(steps: int) -> tuple[float, ...]:

@@ -20,24 +20,46 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from engine.model.context import assemble, fold_mask, split
-from engine.model.tae import POCKET_TAE, TAE
+from engine.model.context import ContextEncoder, assemble, fold_mask, split
+from engine.model.key_frames import gray_control, place_key_frames
+from engine.model.references import encode_references, fit_on_white
+from engine.model.tae import LATENT_CHANNELS, POCKET_TAE, TAE
 from engine.pocket.clips import Clip, draw_clip
+from engine.pocket.styles import Look
 
+CHUNK = 3
 FRAMES = 24
+KEPT = ((0,), (CHUNK - 1,), (0, CHUNK - 1))
+"""Which latents of a chunk key frames may give: the first, the last, or both."""
+
 SIZE = (128, 224)
 SHARD = 24
+REFERENCES = 2
+REFERENCE_SEED = 500_000_000
+"""The references of a clip are other scenes: those of its own seed and multiples of this."""
+
+REFERENCE_KINDS = ("scribble", "gray")
+"""Controls that fill the picture, so that a reference never shows the background alone."""
+
 FIRST_SEED = 1_000_000
 """The transformer sees no clip of a smaller seed, the autoencoder none below 10 000: those are for tests."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Some clips: `target` `[N, 6, 16, h, w]`, `context` `[N, 96, 6, h, w]` and the prompt of each."""
+    """Some clips: `target` `[N, 6, 16, h, w]`, `context` `[N, 96, 6, h, w]` and the prompt of each.
+
+    `references` `[N, 2, 16, h, w]` show other scenes in the same look; `plain` are prompts that say nothing
+    of the look, for a reference to tell it. `extended` `[N, 96, 3, h, w]` is the context of the first chunk
+    with key frames of the target in it.
+    """
 
     target: Tensor
     context: Tensor
     prompts: list[str]
+    references: Tensor
+    plain: list[str]
+    extended: Tensor
 
 
 def to_video(pictures: NDArray[np.uint8]) -> Tensor:
@@ -49,10 +71,9 @@ def to_video(pictures: NDArray[np.uint8]) -> Tensor:
 def encode_clip(tae: TAE, clip: Clip) -> tuple[Tensor, Tensor]:
     """Target latents `[6, 16, h, w]` and the context `[96, 6, h, w]` of a clip."""
     control = to_video(clip.control)
-    if clip.mask is None:  # all is to be generated: of the kept part, the shortest gray clip says everything
+    if clip.mask is None:  # all is to be generated: what is kept is gray
         weights = torch.ones(1, *clip.control.shape[:3])
-        gray = tae.encode(torch.zeros_like(control[:, :4]))[0]
-        kept, reactive = gray.expand(-1, len(clip.control) // 4, -1, -1, -1), control
+        kept, reactive = tae.encode(torch.zeros_like(control))[0], control
     else:
         weights = torch.from_numpy(clip.mask)[None].float() / 255
         inactive, reactive = split(control, weights)
@@ -61,29 +82,78 @@ def encode_clip(tae: TAE, clip: Clip) -> tuple[Tensor, Tensor]:
     return tae.encode(to_video(clip.target))[0][0], context[0]
 
 
-def drawn(seed: int) -> Clip:
-    """A clip of the training set."""
-    return draw_clip(seed, FRAMES, *SIZE)
+@torch.inference_mode()
+def encode_extended(tae: TAE, clip: Clip, kept: tuple[int, ...], *, led: bool) -> Tensor:
+    """Context `[96, 3, h, w]` of a clip's first chunk whose latents `kept` are given as key frames.
+
+    `led`: the control goes on where nothing is given, else nothing is told of the rest.
+    """
+    gray, mask = gray_control(tae, CHUNK, *clip.target.shape[1:3], first=True)
+    video = to_video(clip.control[: gray.shape[1]]) if led else gray
+    ends = to_video(clip.target[[0, gray.shape[1] - 1]])[0]
+    video, mask = place_key_frames(
+        tae, video, mask, first=True, at_start=ends[0] if 0 in kept else None,
+        at_end=ends[1] if CHUNK - 1 in kept else None,
+    )  # fmt: skip
+    return ContextEncoder(tae).encode_tensors(video, mask)[0]
 
 
-def make_shard(tae: TAE, clips: list[Clip], path: Path) -> None:
-    """Encode clips and write them as one file of half-precision tensors."""
-    pairs = [encode_clip(tae, clip) for clip in clips]
-    tensors = {
-        "target": torch.stack([target for target, _ in pairs]).half().contiguous(),
-        "context": torch.stack([context for _, context in pairs]).half().contiguous(),
-    }
+@dataclass(frozen=True)
+class Example:
+    """A clip of the training set, pictures `[H, W, 3]` of other scenes in its look, and one of KEPT."""
+
+    clip: Clip
+    references: tuple[NDArray[np.uint8], ...]
+    kept: tuple[int, ...]
+
+    @property
+    def plain(self) -> str:
+        """The prompt without the words of the look."""
+        return Look(subject=self.clip.look.subject).prompt
+
+
+def drawn(seed: int) -> Example:
+    """One example of the training set."""
+    clip = draw_clip(seed, FRAMES, *SIZE)
+    shown = (draw_reference(seed + (1 + i) * REFERENCE_SEED, clip.look) for i in range(REFERENCES))
+    return Example(clip, tuple(shown), KEPT[seed % len(KEPT)])
+
+
+def draw_reference(seed: int, look: Look) -> NDArray[np.uint8]:
+    """One picture of a look `[H, W, 3]`, cut to some width: what a performer might give as a reference."""
+    rng = np.random.default_rng(seed)
+    picture = draw_clip(seed, 1, *SIZE, kind=str(rng.choice(REFERENCE_KINDS)), look=look).target[0]
+    width = int(rng.uniform(0.45, 1.0) * SIZE[1])
+    left = int(rng.integers(0, SIZE[1] - width + 1))
+    return picture[:, left : left + width] if rng.random() < 0.5 else picture
+
+
+@torch.inference_mode()
+def encode_example(tae: TAE, example: Example) -> dict[str, Tensor]:
+    """The tensors of one row of a shard, by their names."""
+    target, context = encode_clip(tae, example.clip)
+    fitted = [fit_on_white(picture, *SIZE) for picture in example.references]
+    references = encode_references(tae, fitted)[0, :LATENT_CHANNELS].transpose(0, 1)
+    led = example.clip.mask is None and example.clip.kind != "gray"
+    extended = encode_extended(tae, example.clip, example.kept, led=led)
+    return {"target": target, "context": context, "references": references, "extended": extended}
+
+
+def make_shard(tae: TAE, examples: list[Example], path: Path) -> None:
+    """Encode examples and write them as one file of half-precision tensors."""
+    rows = [encode_example(tae, example) for example in examples]
+    tensors = {name: torch.stack([row[name] for row in rows]).half().contiguous() for name in rows[0]}
+    words = {"prompts": [e.clip.prompt for e in examples], "plain": [e.plain for e in examples]}
     fresh = path.with_suffix(".new")
-    save_file(tensors, fresh, {"prompts": json.dumps([clip.prompt for clip in clips])})
+    save_file(tensors, fresh, {name: json.dumps(said) for name, said in words.items()})
     fresh.replace(path)
 
 
 def read_shard(path: Path) -> Shard:
     """Load a shard into memory (half precision)."""
     with safe_open(path, "pt") as file:
-        prompts = json.loads(file.metadata()["prompts"])
-    tensors = load_file(path)
-    return Shard(tensors["target"], tensors["context"], prompts)
+        words = {name: json.loads(said) for name, said in file.metadata().items()}
+    return Shard(**load_file(path), prompts=words["prompts"], plain=words["plain"])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

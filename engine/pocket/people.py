@@ -19,6 +19,9 @@ from engine.pocket.skeleton import Joints
 # Upper arm, forearm, thigh, shin.
 LENGTHS = (0.15, 0.14, 0.22, 0.22)
 
+WHITES = 255
+"""The region of the eyes."""
+
 
 def figure(rng: Random, aspect: float) -> Scene:
     """One or two dancers; the skeleton is that of the last, as a pose tracker follows one person."""
@@ -112,12 +115,18 @@ def _head(at: Points, radius: float, skin: int, hair: int) -> list[Part]:
 
 
 def _face(at: Points, radius: float, hair: int, look: float) -> list[Part]:
-    """Eyes and a mouth that follow `look` (-1..1) to the side."""
-    shift = np.array([0.12 * radius * look, 0])
+    """Brows, eyes, a nose and a mouth that opens; all follow `look` (-1..1) to the side."""
+    aside = np.array([0.12 * look, 0.0])
     parts = []
     for side in (-1, 1):
-        middle = at + shift + [side * 0.34 * radius, -0.1 * radius]
-        parts.append(Part(ellipse(middle, 0.17 * radius, 0.10 * radius), hair, 0.88, True))
-    bow = 0.05 - 0.08 * np.cos(np.linspace(-1.5, 1.5, 7)) * look
-    mouth = np.stack([np.linspace(-0.3, 0.3, 7), bow], 1) * radius + at + shift + [0, 0.5 * radius]
-    return [*parts, Part(mouth, hair, 0.89, True, closed=False)]
+        eye = at + (aside + np.array([0.34 * side, -0.1])) * radius
+        pupil = eye + np.array([0.07 * look, 0.0]) * radius
+        bow = np.stack([np.linspace(-0.2, 0.2, 5), -0.05 * np.cos(np.linspace(-1.5, 1.5, 5)) - 0.2], 1)
+        parts += [Part(ellipse(eye, 0.17 * radius, 0.10 * radius), WHITES, 0.88, True),
+                  Part(ellipse(pupil, 0.07 * radius, 0.08 * radius), hair, 0.89, True),
+                  Part(bow * radius + eye, hair, 0.89, True, closed=False)]  # fmt: skip
+    nose = np.array([(0.02, -0.05), (0.1 * look + 0.05, 0.22), (-0.06, 0.26)])
+    parts.append(Part((nose + aside) * radius + at, hair, 0.90, True, closed=False))
+    opened = 0.03 + 0.13 * max(0.0, look)
+    lips = ellipse(at + (aside + np.array([0.0, 0.55])) * radius, 0.28 * radius, opened * radius)
+    return [*parts, Part(lips, hair, 0.89, True)]

@@ -18,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn import functional
 
 from engine.model.latent_space import FRAMES_PER_LATENT
 from engine.model.tae import POCKET_TAE, TAE
 from engine.pocket.imagine import imagine
-from engine.pocket.latents import FIRST_SEED, SHARD, drawn, read_shard, to_video
-from engine.pocket.train_dit import CHUNK, Pocket
+from engine.pocket.latents import CHUNK, FIRST_SEED, SHARD, drawn, read_shard, to_video
+from engine.pocket.network import Pocket
+from engine.pocket.picture_error import picture_error
 from engine.pocket.train_tae import export
 from engine.pocket.training import Stage
 
@@ -46,7 +46,7 @@ class Pairs:
 
 
 def make_pairs(work: Path, shards: int) -> Pairs:
-    """What the trained transformer makes of the first shards; kept on disk."""
+    """What the trained transformer makes of the first shards, beside what it was to make."""
     made, true, pictures = [], [], []
     model = Pocket()
     model.dit.load_state_dict(load_file(work / "out" / "dit.safetensors"))
@@ -56,13 +56,13 @@ def make_pairs(work: Path, shards: int) -> Pairs:
         for number in range(shards):
             shard = read_shard(work / "latents" / f"shard_{number:04d}.safetensors")
             first = FIRST_SEED + number * SHARD
-            clips = pool.map(drawn, range(first, first + len(shard.prompts)))
+            examples = pool.map(drawn, range(first, first + len(shard.prompts)))
             steps = STEPS[number % len(STEPS)]
             for at in range(0, len(shard.prompts), 6):
                 part = slice(at, at + 6)
                 made.append(imagine(model, shard.context[part].float(), shard.prompts[part], steps).half())
             true.append(shard.target)
-            pictures += [clip.target for clip in clips]
+            pictures += [example.clip.target for example in examples]
     return Pairs(torch.cat(made), torch.cat(true), np.stack(pictures))
 
 
@@ -82,13 +82,8 @@ def sample(pairs: Pairs, batch: int, rng: np.random.Generator) -> tuple[Tensor, 
 
 
 def loss_of(tae: TAE, latents: Tensor, video: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Squared and absolute error of the decoded pictures, and the error of their slopes."""
-    decoded, _ = tae.decode_unclamped(latents)
-    error, square = functional.l1_loss(decoded, video), functional.mse_loss(decoded, video)
-    slopes = sum(
-        (functional.l1_loss(decoded.diff(dim=d), video.diff(dim=d)) for d in (3, 4)), torch.zeros(())
-    )
-    return error + square + slopes, {"l1": error.item(), "mse": square.item(), "slopes": slopes.item()}
+    """The error of the pictures that a decoder makes of latents."""
+    return picture_error(tae.decode_unclamped(latents)[0], video)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -115,13 +110,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         decay=0.995,
     )
     stage.begin()
-    torch.manual_seed(1 + stage.step)
-    rng = np.random.default_rng(1 + stage.step)
-    while not stage.finished:
-        loss, parts = loss_of(tae, *sample(pairs, options.batch, rng))
-        stage.advance(loss, parts)
-        if stage.step % stage.save_every == 0 or stage.finished:
-            export(stage.average.weights, options.work / "out" / "tae.safetensors")
+    stage.run(
+        lambda rng: loss_of(tae, *sample(pairs, options.batch, rng)),
+        lambda: export(stage.average.weights, options.work / "out" / "tae.safetensors"),
+    )
 
 
 if __name__ == "__main__":

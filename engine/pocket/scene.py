@@ -1,4 +1,4 @@
-"""A scene in motion and how one moment of it becomes a `Raster`: region ids, depth, lines, mask, skeleton.
+"""A scene in motion and how one moment of it becomes a `Raster`: region ids, depth, lines, mask, joints.
 
 A `Scene` is a stack of elements, each a function of time that gives closed or open outlines with exact
 geometry; closed ones are round bodies (`relief`). Coordinates: y in 0..1 from top to bottom, x in
@@ -15,14 +15,14 @@ import numpy as np
 
 from engine.pocket.outlines import Points
 from engine.pocket.relief import SUBPIXEL, lift
-from engine.pocket.skeleton import Joints, draw_skeleton
+from engine.pocket.skeleton import Joints
 from engine.pocket.styles import Image, Plane
 from engine.video.opencv import cv2
 
 
 @dataclass(frozen=True)
 class Raster:
-    """One moment of a scene before paint: planes `[H, W]` and the skeleton's picture, RGB `[H, W, 3]`.
+    """One moment of a scene before paint: planes `[H, W]`.
 
     Region ids (0 = far background), depth 0..1 (near = 1), lines 0..1, mask 0/1 (1 = the subject), joints
     `[14, 2]` in pixels where there is a person.
@@ -32,7 +32,6 @@ class Raster:
     depth: Plane
     lines: Plane
     mask: Image
-    pose: Image
     joints: Joints | None
 
 
@@ -82,7 +81,6 @@ class Scene:
         """Draw the moment `t` (seconds) at a size in pixels."""
         ids, lines, mask = (np.zeros((height, width), np.uint8) for _ in range(3))
         depth = np.zeros((height, width), np.float32)
-        pose = np.zeros((height, width, 3), np.uint8)
         thick = max(1, round(self.stroke * height))
         if self.field_at is not None:
             _draw_field(self.field_at(t), self.field_levels, ids, depth, lines, thick)
@@ -96,10 +94,8 @@ class Scene:
                 cv2.fillPoly(mask, points, int(part.subject), shift=SUBPIXEL)
             cv2.polylines(lines, points, part.closed, 255, thick, cv2.LINE_AA, SUBPIXEL)
         joints = None if self.skeleton is None else (self.skeleton(t) + self.drift * t) * height
-        if joints is not None:
-            draw_skeleton(pose, joints)
         ink = lines.astype(np.float32) / np.float32(255)
-        return Raster(ids, np.clip(depth, 0, 1), ink, mask, pose, joints)
+        return Raster(ids, np.clip(depth, 0, 1), ink, mask, joints)
 
 
 def _draw_field(values: Plane, levels: int, ids: Image, depth: Plane, lines: Image, thick: int) -> None:

@@ -1,4 +1,4 @@
-"""Random scenes, drawn from nothing: people, shapes, waves, tunnels, lines and fields.
+"""Random scenes, drawn from nothing: people, hands, landscapes, shapes, waves, tunnels, lines, fields, dust.
 
 One builder per kind: (random generator, aspect) to `Scene`. Random numbers are drawn in a fixed order (see
 `elements`). Knows nothing about colour or networks.
@@ -21,14 +21,17 @@ from engine.pocket.elements import (
     rotation,
     with_background,
 )
+from engine.pocket.hands import hand
+from engine.pocket.landscapes import landscape
+from engine.pocket.outlines import ellipse
 from engine.pocket.people import figure, portrait
 from engine.pocket.scene import Element, Part, Scene
 
 RINGS = 8  # of a tunnel
 
 
-SHARES = {"figure": 0.27, "portrait": 0.27, "shapes": 0.15, "waves": 0.06, "tunnel": 0.06, "lines": 0.10,
-          "blobs": 0.09}  # fmt: skip
+SHARES = {"figure": 0.25, "portrait": 0.28, "hand": 0.08, "shapes": 0.10, "landscape": 0.07, "waves": 0.04,
+          "tunnel": 0.05, "lines": 0.05, "blobs": 0.05, "particles": 0.03}  # fmt: skip
 """How often each kind of scene is drawn."""
 
 
@@ -108,7 +111,25 @@ def _tunnel(rng: Random, aspect: float) -> Scene:
     return Scene(aspect, [element], stroke=random_stroke(rng), subject="tunnel")
 
 
+def _particles(rng: Random, aspect: float) -> Scene:
+    """Balls that stream past and swirl; who leaves on one side comes back on the other."""
+    count = int(rng.integers(15, 50))
+    start, radius = rng.uniform(0, 1, (count, 2)), rng.uniform(0.012, 0.07, count)
+    depth, speed = rng.uniform(0.3, 0.95, count), rng.normal(size=2) * 0.25
+    swirl, rate, phase = rng.uniform(0, 0.1), rng.uniform(0.5, 3), rng.uniform(0, 6.3, count)
+    regions = [random_region(rng) for _ in range(count)]
+    room = np.array([aspect + 0.3, 1.3])
+
+    def element(t: float) -> list[Part]:
+        circling = swirl * np.stack([np.cos(rate * t + phase), np.sin(rate * t + phase)], 1)
+        at = (start * room + speed * depth[:, None] * t) % room - 0.15 + circling
+        return [Part(ellipse(*ball), regions[i], depth[i], True)
+                for i, ball in enumerate(zip(at, radius, radius, strict=True))]  # fmt: skip
+
+    return with_background(rng, Scene(aspect, [element], subject="particles"), 0.1)
+
+
 BUILDERS: dict[str, Callable[[Random, float], Scene]] = {
-    "figure": figure, "portrait": portrait, "shapes": _shapes, "waves": _waves,
-    "tunnel": _tunnel, "lines": _lines, "blobs": _blobs,
+    "figure": figure, "portrait": portrait, "hand": hand, "shapes": _shapes, "landscape": landscape,
+    "waves": _waves, "tunnel": _tunnel, "lines": _lines, "blobs": _blobs, "particles": _particles,
 }  # fmt: skip

@@ -95,6 +95,19 @@ MATERIALS: dict[str, Material] = {
         ((0.60, 0.52, 0.40), (0.84, 0.77, 0.63), (0.96, 0.91, 0.80), (1.00, 0.98, 0.90)),
         (0.22, 0.15, 0.10), relief=0.35,
     ),
+    "fire": Material(
+        ((0.45, 0.03, 0.00), (0.85, 0.16, 0.00), (1.00, 0.48, 0.02), (1.00, 0.80, 0.20), (1.00, 0.97, 0.75)),
+        (1.00, 0.92, 0.45), 0.9, relief=0.4,
+    ),
+    "water": Material(
+        ((0.00, 0.10, 0.16), (0.00, 0.26, 0.30), (0.02, 0.46, 0.46), (0.28, 0.72, 0.66), (0.85, 1.00, 0.96)),
+        (0.75, 1.00, 0.95), 0.1, relief=0.8, shine=0.9, sharpness=50, mirror=0.45, bands=2.0, veins=0.10,
+    ),
+    "glass": Material(
+        ((0.20, 0.04, 0.00), (0.80, 0.05, 0.10), (0.45, 0.02, 0.45), (0.04, 0.12, 0.80), (0.05, 0.62, 0.45),
+         (0.98, 0.85, 0.25)),
+        (0.01, 0.01, 0.01), relief=0.95, shine=0.4, sharpness=30, bands=1.5, veins=0.16,
+    ),
 }  # fmt: skip
 
 PALETTES: dict[str, Color] = {
@@ -114,7 +127,9 @@ SETTINGS: dict[str, Setting] = {
     "city": Setting((0.14, 0.12, 0.20), (0.42, 0.30, 0.26), 0.15),
 }
 
-SUBJECTS = ("figure", "portrait", "shapes", "waves", "tunnel", "lines", "blobs")
+SUBJECTS = (
+    "figure", "portrait", "shapes", "waves", "tunnel", "lines", "blobs", "hand", "landscape", "particles",
+)  # fmt: skip
 
 VOCABULARY: tuple[str, ...] = (*MATERIALS, *PALETTES, *SETTINGS, *SUBJECTS)
 

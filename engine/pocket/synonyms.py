@@ -7,8 +7,8 @@ singular.
 _OTHER_WORDS = {
     "gold": "golden brass bronze",
     "chrome": "silver metal metallic steel mirror",
-    "lava": "fire flame magma molten burning",
-    "ice": "frozen icy crystal glass snow",
+    "lava": "magma molten volcano",
+    "ice": "frozen icy crystal snow",
     "neon": "glowing laser cyberpunk electric",
     "marble": "stone statue porcelain",
     "smoke": "cloud cloudy mist steam",
@@ -16,6 +16,9 @@ _OTHER_WORDS = {
     "velvet": "fabric silk cloth",
     "circuit": "digital matrix computer chip",
     "paper": "sketch drawing ink origami",
+    "fire": "flame flames burning",
+    "water": "liquid wet",
+    "glass": "stained mosaic",
     "clay": "mud plasticine",
     "red": "crimson scarlet ruby",
     "orange": "amber",
@@ -32,7 +35,7 @@ _OTHER_WORDS = {
     "fog": "foggy misty",
     "space": "cosmos galaxy stars",
     "forest": "jungle woods",
-    "ocean": "sea underwater water",
+    "ocean": "sea underwater",
     "city": "urban street",
     "figure": "person dancer man woman people human",
     "portrait": "face head",
@@ -41,6 +44,9 @@ _OTHER_WORDS = {
     "lines": "line",
     "blobs": "blob",
     "tunnel": "cave",
+    "hand": "finger palm",
+    "landscape": "mountain hill",
+    "particles": "dust sparks balls",
 }
 
 SYNONYMS: dict[str, str] = {other: word for word, others in _OTHER_WORDS.items() for other in others.split()}

@@ -2,14 +2,14 @@
 
 A small network needs long to find out where inside its 8x8 patches a line lies. Linear algebra knows at once:
 each stage of the encoder keeps the strongest components of 2x2 pixels (and of two moments), each stage of the
-decoder is the transpose. The encoder is used as it is; the decoder is trained further (`train_tae`), which is
-where a picture gets its sharpness.
+decoder is the transpose. Both are trained further (`train_tae`); that is where sharpness comes from.
 
-The offsets. The encoder has no memory blocks and is linear. In the decoder every stage ends in a rectifier,
-which would cut off the negative half of a component. So each component carries an offset there that keeps it
-positive on the sample pictures, and the rectifier does nothing until training finds a use for it. Growing
-layers have no bias: one more channel of the decoder carries a constant 1, and its weights are the constants
-that take one stage's offsets off and put the next one's on.
+The offsets. Every stage ends in a rectifier, which would cut off the negative half of a component. So each
+component carries an offset there that keeps it positive on the sample pictures, and the rectifier does
+nothing until training finds a use for it. In the encoder the biases of the memory blocks put offsets on and
+the last convolution takes the last ones off. Growing layers have no bias: one more channel of the decoder
+carries a constant 1, and its weights are the constants that take one stage's offsets off and put the next
+one's on.
 
 Letters: N pictures, C channels, P = 4 pixels of a 2x2 patch, K components, W width of the encoder.
 """
@@ -72,7 +72,7 @@ class Encoding:
 def start(tae: TAE, video: Tensor) -> None:
     """Fill a TAE of Pocket's layout from sample pictures `[B, F, 3, H, W]` in [-1, 1].
 
-    That is: sub-pixel, no memory blocks in the encoder, one a stage in the decoder. F must be a multiple of
+    That is: sub-pixel, one memory block a stage. F must be a multiple of
     4; together the pictures need more 8x8 patches than a stage has components. The weights that are not
     replaced stay random, much smaller.
     """
@@ -90,21 +90,25 @@ def _encoder(tae: TAE, x_NCHW: Tensor) -> Encoding:
     _join(pairs, _both_moments(width))
     first, x = _halve(network, 3, pairs(colors(x_NCHW).relu())[:, : 2 * COLORS], width)
 
+    _lift(network, 4, first.offset)
+
     joined = x.unflatten(0, (-1, 2)).flatten(1, 2)
     moments = _components(joined.permute(0, 2, 3, 1).flatten(0, 2), width)
-    pairs = _layer(network, 4, TimePool)
+    pairs = _layer(network, 5, TimePool)
     _join(pairs, moments.basis)
-    second, x = _halve(network, 5, pairs(x), width)
+    second, x = _halve(network, 6, pairs(x), width)
+    _lift(network, 7, second.offset - _carried(nn.Sequential(network[5], network[6]), first.offset, 2))
 
-    _join(_layer(network, 6, TimePool), torch.eye(width))
-    third, x = _halve(network, 7, x, width)
+    _join(_layer(network, 8, TimePool), torch.eye(width))
+    third, x = _halve(network, 9, x, width)
+    _lift(network, 10, third.offset - _carried(nn.Sequential(network[8], network[9]), second.offset, 1))
 
-    last = _layer(network, 8, nn.Conv2d)
+    last = _layer(network, 11, nn.Conv2d)
     kept = x[:, :LATENT_CHANNELS]
     middle, deviation = kept.mean((0, 2, 3)), kept.std((0, 2, 3))
     scale = deviation.pow(SPREAD) / deviation * 0.8 / deviation.pow(2 * SPREAD).mean().sqrt()
     _center(last, torch.diag(scale))
-    _bias(last).copy_(-middle * scale)
+    _bias(last).copy_(-(middle + third.offset[:LATENT_CHANNELS]) * scale)
     left_out = x.mean((0, 2, 3))[LATENT_CHANNELS:]
     return Encoding((first, second, third), moments, middle, scale, left_out)
 
@@ -216,6 +220,17 @@ def _quiet(block: MemoryBlock) -> None:
     final = _final(block)
     final.weight.mul_(0.02)
     _bias(final).zero_()
+
+
+def _lift(network: nn.Sequential, index: int, offset: Tensor) -> None:
+    """Let the memory block at `index` add an offset `[W]` to its input."""
+    _bias(_final(_layer(network, index, MemoryBlock))).copy_(offset)
+
+
+def _carried(layers: nn.Sequential, offset: Tensor, moments: int) -> Tensor:
+    """What linear layers that join `moments` and halve the size make of offsets `[W]`, `[W]`."""
+    even: Tensor = layers(offset[None, :, None, None].expand(moments, -1, 4, 4))
+    return even[0, :, 1, 1]
 
 
 def _join(pool: TimePool, matrix: Tensor) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +18,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from engine.model.policies import CachePlan
-from engine.model.spec import POCKET
+from engine.model.context import CONTEXT_CHANNELS
 from engine.model.tae import LATENT_CHANNELS, POCKET_TAE, TAE
-from engine.model.text import VocabularyEncoder
-from engine.model.wan import CausalWan
-from engine.pocket.latents import Shard, read_shard
+from engine.model.vace import References
+from engine.pocket.batches import Batch, Library, Past, sample
+from engine.pocket.latents import CHUNK
+from engine.pocket.network import Pocket, remember
 from engine.pocket.styles import VOCABULARY
 from engine.pocket.synonyms import SYNONYMS
 from engine.pocket.training import Stage
 
-CHUNK = 3
-KEPT = ((0,), (CHUNK - 1,), (0, CHUNK - 1))
 SHIFT = 5.0
 VISITED = tuple(SHIFT * u / (1 + (SHIFT - 1) * u) for u in (1.0, 0.75, 0.5, 0.25, 1 / 3, 2 / 3))
 """Noise levels of the one- to four-step schedules (engine/model/schedule.py)."""
@@ -51,141 +48,14 @@ SEAMS = 0.75
 BROAD = 2.0
 """How much the mean error of 4x4 latents counts: a patch of a wrong colour is seen from afar."""
 
+HEARD = 0.6
+"""The least context scale of samples with references."""
+
+FADE = (0.5, 0.2, 0.05)
+"""How much of the past's error may still be seen in each latent of a chunk."""
+
 OWN_PAST_SHARE = 0.6
 """How many pasts the model makes itself, as it does live, instead of being given the true one."""
-
-EXTENDED_SHARE = 0.06
-"""How many samples get key frames instead of control: the first latent is given, the last, or both."""
-
-PAST_SHARE = 0.5
-"""How many second chunks see the first. With more, it learns to copy the past, not to follow the control."""
-
-
-class PastCache:
-    """A stand-in for `KVCache`: keeps one forward's keys and values, puts them in front of the next one's.
-
-    It writes nothing in place, which gradients would not survive.
-    """
-
-    def __init__(self) -> None:
-        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
-        self.recording = True
-
-    def write(self, layer: int, k_BNHD: Tensor, v_BNHD: Tensor, plan: CachePlan) -> tuple[Tensor, Tensor]:
-        """Record while `recording`, else give the recorded past followed by the chunk's own."""
-        if self.recording:
-            self.kept[layer] = k_BNHD, v_BNHD
-            return k_BNHD, v_BNHD
-        k, v = self.kept[layer]
-        return torch.cat([k, k_BNHD], 1), torch.cat([v, v_BNHD], 1)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """`clean` `[B, 3, 16, h, w]`, `context` `[B, 96, 3, h, w]`, one prompt each; `past` the chunk before."""
-
-    clean: Tensor
-    context: Tensor
-    prompts: list[str]
-    past: Past | None
-
-
-@dataclass(frozen=True)
-class Past:
-    """The chunk before a batch: `clean` `[B, 3, 16, h, w]` and its `context` `[B, 96, 3, h, w]`."""
-
-    clean: Tensor
-    context: Tensor
-
-
-@torch.no_grad()
-def wake(dit: CausalWan) -> None:
-    """Initialise for learning everything from nothing in little time.
-
-    The public recipe starts with gates, text and control near zero, which protects what is already learned.
-    Here nothing is: behind those zeros words and control stay unheard for hundreds of steps. So gates start
-    open, text at full strength, the control reaches the main blocks at once, and in the branch's input it is
-    louder than the noise and the constant mask. On one fixed batch, 60 steps ended at an error of 0.14
-    instead of 0.31.
-    """
-    for index in (0, 2):
-        linear = dit.text_embedding[index]
-        assert isinstance(linear, nn.Linear)
-        nn.init.xavier_uniform_(linear.weight)
-    dit.patch_embedding.weight.mul_(0.2)
-    dit.vace_patch_embedding.weight[:, LATENT_CHANNELS : 2 * LATENT_CHANNELS] *= 5
-    dit.vace_patch_embedding.weight[:, 2 * LATENT_CHANNELS :] *= 0.1
-    for block in (*dit.blocks, *dit.vace_blocks):
-        block.modulation[:, (2, 5)] = 0.7
-    for index, block in enumerate(dit.vace_blocks):
-        nn.init.orthogonal_(block.after_proj.weight, gain=0.5)
-        if index == 0:
-            nn.init.eye_(block.before_proj.weight)
-
-
-class Pocket(nn.Module):
-    """What is trained together: the transformer and the rows of the vocabulary."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dit = CausalWan(POCKET)
-        wake(self.dit)
-        self.text = VocabularyEncoder(VOCABULARY, POCKET.text_dim, POCKET.text_len, SYNONYMS)
-
-    def matrices(self) -> list[nn.Parameter]:
-        """The weights inside the blocks, which Muon trains."""
-        blocks = (*self.dit.blocks, *self.dit.vace_blocks)
-        return [p for block in blocks for p in block.parameters() if p.ndim == 2]
-
-    def embed(self, prompts: list[str]) -> Tensor:
-        """Zero-padded rows `[B, L, text_dim]` of prompts, words in a random order."""
-        rows = torch.zeros(len(prompts), POCKET.text_len, POCKET.text_dim)
-        for i, prompt in enumerate(prompts):
-            known = self.text.parse(prompt)[0]
-            if known:
-                order = torch.randperm(len(known)).tolist()
-                rows[i, : len(known)] = self.text.rows(tuple(known[j] for j in order))
-        return rows
-
-
-def sample(shards: list[Shard], rng: np.random.Generator, tokens: int) -> Batch:
-    """A batch of whole pictures or of crops, with about `tokens` tokens in its chunks."""
-    height, width = shards[0].target.shape[-2:]
-    crop_h, crop_w = (height, width) if rng.random() < 0.3 else (8, 14)
-    size = max(1, tokens // (CHUNK * (crop_h // 2) * (crop_w // 2)))
-    first = 0 if rng.random() < 0.5 else CHUNK
-    remembers = first > 0 and rng.random() < PAST_SHARE
-    clean, past, past_context, context, prompts = [], [], [], [], []
-    for _ in range(size):
-        shard = shards[rng.integers(len(shards))]
-        clip = int(rng.integers(len(shard.prompts)))
-        top = 2 * int(rng.integers((height - crop_h) // 2 + 1))
-        left = 2 * int(rng.integers((width - crop_w) // 2 + 1))
-        area = (..., slice(top, top + crop_h), slice(left, left + crop_w))
-        clean.append(shard.target[clip, first : first + CHUNK][area])
-        past.append(shard.target[clip, :CHUNK][area])
-        past_context.append(shard.context[clip, :, :CHUNK][area])
-        control = shard.context[clip, :, first : first + CHUNK][area].float()
-        if rng.random() < EXTENDED_SHARE and (control[2 * LATENT_CHANNELS :] == 1).all():
-            control = key_frames(clean[-1].float(), control, KEPT[rng.integers(len(KEPT))])
-        context.append(control)
-        prompts.append(shard.prompts[clip])
-    before = Past(torch.stack(past).float(), torch.stack(past_context).float()) if remembers else None
-    return Batch(torch.stack(clean).float(), torch.stack(context), prompts, before)
-
-
-def key_frames(clean: Tensor, context: Tensor, kept: tuple[int, ...]) -> Tensor:
-    """The context `[96, 3, h, w]` of a chunk where some latents of `clean` `[3, 16, h, w]` are given.
-
-    Nothing is told of the others. `context` is any of the same size that has a mask of ones: what it says
-    about kept pictures is the latent of gray, which is what is told of the others here.
-    """
-    gray = context[:LATENT_CHANNELS]
-    given = torch.zeros(CHUNK, 1, 1)
-    given[list(kept)] = 1
-    inactive = gray + (clean.transpose(0, 1) - gray) * given
-    mask = (1 - given).expand(len(context) - 2 * LATENT_CHANNELS, *context.shape[1:])
-    return torch.cat([inactive, gray, mask])
 
 
 def noise_levels(size: int) -> Tensor:
@@ -208,13 +78,13 @@ def softened(latents: Tensor, scale: Tensor) -> Tensor:
 
     At 0 only the broad areas are left, which is all that words alone could tell; from 1 on everything stays.
     So the knob means something between its ends: without this the model draws every line as soon as it hears
-    of it. A line at half its contrast is still seen as a line, so detail grows with the square of the scale.
-    The autoencoder's encoder is nearly linear, so the mix of latents is that of pictures.
+    of it. A line at a quarter of its contrast is still seen as one, so detail grows with the cube of the
+    scale. A mix of latents decodes to nearly the mix of their pictures.
     """
     flat = latents.flatten(0, 1)
     wide = nn.functional.pad(flat, (SOFT_REACH // 2,) * 4, mode="replicate")
     broad = nn.functional.avg_pool2d(wide, SOFT_REACH, stride=1).view_as(latents)
-    return broad.lerp(latents, scale.clamp(max=1).square()[:, :, None, None, None])
+    return broad.lerp(latents, scale.clamp(max=1).pow(3)[:, :, None, None, None])
 
 
 @torch.no_grad()
@@ -233,18 +103,14 @@ def past_of(model: Pocket, past: Past, text: Tensor, scale: Tensor) -> Tensor:
     return truth + torch.randn_like(truth) * torch.rand(len(truth), 1, 1, 1, 1) * 0.3
 
 
-@torch.no_grad()
-def remember(model: Pocket, shown: Tensor, text: Tensor) -> tuple[PastCache, CachePlan]:
-    """What the live cache holds after a chunk `[B, 3, 16, h, w]`, and the plan of the one that follows.
+def fading(error: Tensor) -> Tensor:
+    """What is left in a chunk `[B, 3, 16, h, w]` of the error `[B, 1, 16, h, w]` at the end of the past.
 
-    No gradient goes through it: the model learns to read its memories, not to write them.
+    Asked for the bare truth after a past that is wrong, the model would jump there, and borders of chunks
+    would be seen. It is to come back over the chunk instead; so little is left at its end that nothing builds
+    up.
     """
-    own, following = tuple(range(CHUNK)), tuple(range(CHUNK, 2 * CHUNK))
-    cache = PastCache()
-    plan = CachePlan((), (), query_positions=own, key_positions=own)
-    model.dit(shown, torch.zeros(len(shown), CHUNK), text, cache=cache, plan=plan)
-    cache.recording = False
-    return cache, CachePlan((), (), query_positions=following, key_positions=own + following)
+    return error * torch.tensor(FADE).view(1, CHUNK, 1, 1, 1)
 
 
 @torch.no_grad()
@@ -276,6 +142,15 @@ def errors_of(clean: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     return error.square().mean((1, 2, 3, 4)) + SEAMS * seams + BROAD * broad
 
 
+def beside(references: Tensor | None, mix: Tensor) -> References | None:
+    """References `[B, R, 16, h, w]` as the branch sees them: at the noise level `mix` of the chunk."""
+    if references is None:
+        return None
+    rest = CONTEXT_CHANNELS - LATENT_CHANNELS
+    context = nn.functional.pad(references.transpose(1, 2), (0, 0, 0, 0, 0, 0, 0, rest))
+    return References(context, (1 - mix) * references + mix * torch.randn_like(references))
+
+
 def loss_of(model: Pocket, batch: Batch, weights: Tensor) -> tuple[Tensor, dict[str, float]]:
     """Mean error of the clean estimate, and two parts of it for the log; `weights` of the channels.
 
@@ -285,16 +160,22 @@ def loss_of(model: Pocket, batch: Batch, weights: Tensor) -> tuple[Tensor, dict[
     size = len(batch.prompts)
     text = model.embed(batch.prompts)
     scale = context_scales(size)
+    if batch.references is not None:  # a look that only they tell needs to be heard
+        scale = scale.clamp_min(HEARD)
     target = softened(batch.clean, scale)
     cache, plan = None, None
     if batch.past is not None:
-        cache, plan = remember(model, past_of(model, batch.past, text, scale), text)
+        before = past_of(model, batch.past, text, scale)
+        cache, plan = remember(model, before, text)
+        target = target + fading(before[:, -1:] - softened(batch.past.clean, scale)[:, -1:])
     sigma = noise_levels(size)
-    noise = torch.randn_like(target)
     mix = sigma[:, None, None, None, None]
-    noisy = (1 - mix) * target + mix * noise
+    noisy = (1 - mix) * target + mix * torch.randn_like(target)
     t = (1000 * sigma)[:, None].expand(-1, CHUNK)
-    clean = model.dit(noisy, t, text, cache=cache, plan=plan, context=batch.context, context_scale=scale)
+    clean = model.dit(
+        noisy, t, text, cache=cache, plan=plan, context=batch.context, context_scale=scale,
+        references=beside(batch.references, mix),
+    )  # fmt: skip
     error = errors_of(clean, target, weights)
     controlled = scale[:, 0] >= 1
     groups = {"controlled": controlled, "pure": controlled & (sigma == 1)}
@@ -340,25 +221,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         matrices=model.matrices(),
     )
     stage.begin()
-    torch.manual_seed(1 + stage.step)
-    rng = np.random.default_rng(1 + stage.step)
-    shards: dict[Path, Shard] = {}
     tae = TAE(POCKET_TAE).eval()
     tae.load_state_dict(load_file(options.work / "tae.safetensors"))
-    weights: Tensor | None = None
-    while not stage.finished:
-        if stage.step % 50 == 0 or not shards:
-            for path in sorted((options.work / "latents").glob("shard_*.safetensors")):
-                if path not in shards:
-                    shards[path] = read_shard(path)
-        if weights is None:
-            weights = channel_weights(tae, next(iter(shards.values())).target[:3, :CHUNK].float())
-        loss, parts = loss_of(model, sample(list(shards.values()), rng, options.tokens), weights)
-        stage.advance(loss, parts)
-        if stage.step % stage.save_every == 0:
-            export(stage, model, out)
-    stage.save()
-    export(stage, model, out)
+    library = Library(options.work / "latents")
+    weights = channel_weights(tae, library.shards[0].target[:3, :CHUNK].float())
+
+    def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        if stage.step % 50 == 0:
+            library.look()
+        return loss_of(model, sample(library.shards, rng, options.tokens), weights)
+
+    stage.run(loss, lambda: export(stage, model, out))
 
 
 if __name__ == "__main__":

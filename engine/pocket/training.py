@@ -2,7 +2,7 @@
 
 A stage is resumed by starting the same command again: model, average, optimiser, step and time spent come
 back from `stage.pt` in its work folder (our own file, read with `weights_only=True`). Random states do not:
-the caller seeds anew from the step, so that a resumed run sees other data than the one before it.
+they are seeded anew from the step, so that a resumed run sees other data than the one before it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,7 +36,7 @@ class Average:
 
 
 class Stage:
-    """One resumable run: call `begin()`, then `advance(loss)` once a step until `finished`."""
+    """One resumable run: call `begin()`, then `run(...)`, or `advance(loss)` once a step until `finished`."""
 
     def __init__(
         self,
@@ -98,6 +99,22 @@ class Stage:
             optimizer.load_state_dict(kept)
         self.average.weights = state["average"]
         self.step, self._spent = state["step"], state.get("seconds", 0.0)
+
+    def run(
+        self,
+        loss: Callable[[np.random.Generator], tuple[Tensor, dict[str, float]]],
+        export: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Train until `finished`: `loss(rng)` gives a scalar and parts of it for the log, as for `advance`.
+
+        `export` is called after each save. PyTorch's random state and `rng` are seeded from the step.
+        """
+        torch.manual_seed(1 + self.step)
+        rng = np.random.default_rng(1 + self.step)
+        while not self.finished:
+            self.advance(*loss(rng))
+            if self.step % self.save_every == 0 or self.finished:
+                export()
 
     def advance(self, loss: Tensor, parts: dict[str, float] | None = None) -> None:
         """One optimiser step on a scalar loss; logs every 20 steps and saves every `save_every`."""

@@ -6,8 +6,8 @@ import torch
 from engine.model.tae import POCKET_TAE, TAE
 from engine.pocket.clips import Clip, draw_clip
 from engine.pocket.latents import to_video
+from engine.pocket.network import Pocket
 from engine.pocket.tae_start import start
-from engine.pocket.train_dit import Pocket
 
 HEIGHT, WIDTH = 64, 112
 

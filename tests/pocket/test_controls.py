@@ -7,19 +7,20 @@ import pytest
 
 from engine.core.skeleton import COLORS, LIMBS
 from engine.pocket.clips import draw_clip
-from engine.pocket.controls import KINDS, NEUTRAL, Control, ControlMaker, Flaws
+from engine.pocket.controls import KINDS, Control, ControlMaker, Flaws
 from engine.pocket.people import figure
 from engine.pocket.scene import Raster
 from engine.pocket.scenes import BUILDERS
-from engine.pocket.skeleton import draw_skeleton
+from engine.pocket.skeleton import skeleton_picture
 from engine.video.annotators import make_annotator
 from engine.video.opencv import cv2
 from tests.pocket.conftest import HEIGHT, WIDTH
 from tests.pocket.test_scenes import borders, near
 
 NONE = Flaws(
-    np.zeros((HEIGHT, WIDTH), np.float32), np.zeros(2, np.float32), thin=1.0, noise=0.0, levels=256, wide=0
-)
+    np.zeros((HEIGHT, WIDTH), np.float32), np.zeros(2, np.float32), thin=1.0, noise=0.0, levels=256, wide=0,
+    found=np.ones(14, np.bool_),
+)  # fmt: skip
 
 
 def raster_of(kind: str, seed: int = 1) -> Raster:
@@ -74,7 +75,7 @@ def test_gray_is_the_cameras_luma_in_three_equal_channels() -> None:
 def test_inpaint_is_mid_gray_where_all_is_new_and_the_camera_elsewhere() -> None:
     made = control("inpaint", raster_of("figure"))
     assert made.mask is not None and set(np.unique(made.mask)) == {0, 255}
-    assert (made.picture[made.mask == 255] == NEUTRAL).all() and NEUTRAL == 128
+    assert (made.picture[made.mask == 255] == 128).all()
     assert np.array_equal(made.picture[made.mask == 0], camera()[made.mask == 0])
 
 
@@ -128,8 +129,7 @@ def test_the_skeleton_has_vaces_colours_limbs_dimmed_and_joints_at_full() -> Non
     joints = figure(np.random.default_rng(0), 1.75).skeleton
     assert joints is not None
     at = (joints(0.0) - joints(0.0).min(0) + 0.1) * 400
-    picture = np.zeros((600, 600, 3), np.uint8)
-    draw_skeleton(picture, at)
+    picture = skeleton_picture(at, np.ones(14, np.bool_), 600, 600)
     for point, color in zip(at, COLORS, strict=False):
         x, y = np.round(point).astype(int)
         assert (picture[y, x] == color).all()
@@ -138,11 +138,22 @@ def test_the_skeleton_has_vaces_colours_limbs_dimmed_and_joints_at_full() -> Non
     assert np.abs(picture[y, x] - np.array(COLORS[shin]) * 0.6).max() <= 1
 
 
+def test_a_joint_that_is_not_found_or_far_outside_is_not_drawn() -> None:
+    joints = figure(np.random.default_rng(0), 1.75).skeleton
+    assert joints is not None
+    at = (joints(0.0) - joints(0.0).min(0) + 0.1) * 400
+    found = np.ones(14, np.bool_)
+    whole = skeleton_picture(at, found, 600, 600)
+    found[10] = False  # the right foot
+    x, y = np.round(at[10]).astype(int)
+    assert whole[y, x].any() and not skeleton_picture(at, found, 600, 600)[y - 2 : y + 3, x - 2 : x + 3].any()
+    assert not skeleton_picture(at + 2000, np.ones(14, np.bool_), 600, 600).any()
+
+
 def test_the_pose_tells_where_the_body_is() -> None:
     raster = raster_of("figure")
     made = control("pose", raster)
-    assert np.array_equal(made.picture, raster.pose)
-    limbs = cv2.erode((raster.pose.max(2) > 30).astype(np.uint8), np.ones((2, 2), np.uint8)) > 0
+    limbs = cv2.erode((made.picture.max(2) > 30).astype(np.uint8), np.ones((2, 2), np.uint8)) > 0
     assert made.guide.near[limbs].mean() > 0.95
     assert made.guide.near[~near(limbs, 20)].max() < 0.1
     assert made.guide.height[limbs].mean() > made.guide.height[~limbs].mean() + 0.05

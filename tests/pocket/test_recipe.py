@@ -10,12 +10,13 @@ from safetensors.torch import load_file
 
 from engine.model.load import load_pipeline
 from engine.model.schedule import Schedule
+from engine.pocket.batches import sample as sample_chunks
 from engine.pocket.imagine import imagine, levels
-from engine.pocket.latents import read_shard
+from engine.pocket.latents import CHUNK, read_shard
+from engine.pocket.network import Pocket
 from engine.pocket.refine import CROP, Pairs, sample
 from engine.pocket.train import SIZES, train
-from engine.pocket.train_dit import CHUNK, SHIFT, Pocket, loss_of
-from engine.pocket.train_dit import sample as sample_chunks
+from engine.pocket.train_dit import SHIFT, loss_of
 from engine.session import nominal_steps
 
 

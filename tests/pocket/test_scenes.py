@@ -38,7 +38,7 @@ def test_same_seed_same_clip_other_seed_another(clips: list[Clip]) -> None:
 
 def test_a_clip_moves_and_has_the_right_form(clips: list[Clip]) -> None:
     for clip in clips:
-        for pictures in (clip.target, clip.control):
+        for pictures in (clip.target, clip.control, clip.camera):
             assert pictures.shape == (8, HEIGHT, WIDTH, 3) and pictures.dtype == np.uint8
         assert not np.array_equal(clip.target[0], clip.target[-1])
         assert clip.kind in KINDS
@@ -59,11 +59,10 @@ def test_every_kind_of_scene_draws(kind: str) -> None:
         for plane, dtype in ((raster.ids, np.uint8), (raster.depth, np.float32), (raster.lines, np.float32),
                              (raster.mask, np.uint8)):  # fmt: skip
             assert plane.shape == (HEIGHT, WIDTH) and plane.dtype == dtype
-        assert raster.pose.shape == (HEIGHT, WIDTH, 3) and raster.pose.dtype == np.uint8
         assert np.isfinite(raster.depth).all() and raster.depth.min() >= 0 and raster.depth.max() <= 1
         assert raster.lines.min() >= 0 and raster.lines.max() > 0.9, "no line"
         assert set(np.unique(raster.mask)) <= {0, 1}
-        assert (raster.pose.any()) == (scene.skeleton is not None)
+        assert (raster.joints is not None) == (scene.skeleton is not None)
 
 
 def test_things_are_round_bodies() -> None:
@@ -109,7 +108,7 @@ def test_the_kinds_are_drawn_by_chance_and_all_of_them() -> None:
     assert set(kinds) == set(SUBJECTS)
 
 
-@pytest.mark.parametrize("kind", ["figure", "portrait", "shapes", "waves"])
+@pytest.mark.parametrize("kind", ["figure", "portrait", "hand", "landscape", "shapes", "waves", "particles"])
 def test_the_subject_lies_inside_the_picture_and_not_all_over_it(kind: str) -> None:
     shares = []
     for seed in range(6):

@@ -11,37 +11,34 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.model.cache import KVCache
-from engine.model.context import assemble, fold_mask, split
-from engine.model.key_frames import gray_control, place_key_frames
 from engine.model.load import load_pipeline
 from engine.model.pipelines import PIPELINES
 from engine.model.schedule import Schedule
 from engine.model.spec import POCKET
 from engine.model.tae import TAE
 from engine.pocket import train_tae
-from engine.pocket.latents import Shard
+from engine.pocket.batches import REFERRED_SHARE, Batch, Past, sample
+from engine.pocket.latents import CHUNK, REFERENCES, Shard
+from engine.pocket.network import Pocket, remember
 from engine.pocket.publish import publish
 from engine.pocket.train_dit import (
     BROAD,
-    CHUNK,
+    FADE,
+    HEARD,
     OWN_PAST_SHARE,
     PURE_SHARE,
     SCALES,
     SHIFT,
     VISITED,
-    Batch,
-    Past,
-    Pocket,
+    beside,
     channel_weights,
     context_scales,
     errors_of,
     export,
-    key_frames,
+    fading,
     loss_of,
     noise_levels,
     past_of,
-    remember,
-    sample,
     softened,
 )
 from engine.pocket.training import Stage
@@ -153,7 +150,7 @@ def test_a_weak_control_asks_for_less_detail_and_a_full_one_for_all() -> None:
     asked = softened(many, torch.tensor([[0.0], [0.5], [1.0], [1.5]]))
     detail = (asked - asked[:1]).pow(2).mean((1, 2, 3, 4)).sqrt()
     assert detail[0] == 0 and torch.equal(asked[2], latents[0]) and torch.equal(asked[3], latents[0])
-    assert detail[1] / detail[2] == pytest.approx(0.25, abs=1e-4)
+    assert detail[1] / detail[2] == pytest.approx(0.125, abs=1e-4)
     flat = torch.full((1, CHUNK, 16, 8, 14), 1.7)
     assert torch.allclose(softened(flat, torch.zeros(1, 1)), flat), "what has no detail stays as it is"
 
@@ -197,6 +194,14 @@ def test_the_past_of_training_is_the_past_of_the_live_cache(pocket: Pocket) -> N
     torch.testing.assert_close(ours, live, atol=2e-5, rtol=1e-4)
 
 
+def test_the_error_of_the_past_fades_within_a_chunk() -> None:
+    error = torch.randn(2, 1, 16, H, W, generator=torch.Generator().manual_seed(4))
+    left = fading(error)
+    sizes = [float((left[:, i] / error[:, 0]).mean()) for i in range(CHUNK)]
+    assert left.shape == (2, CHUNK, 16, H, W) and sizes == pytest.approx(FADE)
+    assert FADE[0] < 1 and list(FADE) == sorted(FADE, reverse=True) and FADE[-1] < 0.1, "nothing builds up"
+
+
 def test_most_pasts_are_the_models_own_and_the_others_nearly_true(pocket: Pocket) -> None:
     past, text = batch(2).past, pocket.embed(["gold", "ice"])
     assert past is not None
@@ -208,23 +213,6 @@ def test_most_pasts_are_the_models_own_and_the_others_nearly_true(pocket: Pocket
         assert shown.shape == past.clean.shape
         true += int((off < 0.3).all())
     assert true / 40 == pytest.approx(1 - OWN_PAST_SHARE, abs=0.2)
-
-
-@pytest.mark.parametrize("kept", [(0,), (2,), (0, 2)])
-def test_key_frames_are_kept_and_nothing_is_told_of_the_rest(tae: TAE, kept: tuple[int, ...]) -> None:
-    """The same numbers as the live context of `place_key_frames`."""
-    picture = 0.5 * torch.randn(3, 8 * H, 8 * W, generator=torch.Generator().manual_seed(0))
-    video, mask = gray_control(tae, CHUNK, 8 * H, 8 * W, first=True)
-    live_video, live_mask = place_key_frames(
-        tae, video, mask, first=True,
-        at_start=picture if 0 in kept else None, at_end=picture if 2 in kept else None,
-    )  # fmt: skip
-    inactive, reactive = split(live_video, live_mask)
-    live = assemble(tae.encode(inactive)[0], tae.encode(reactive)[0], fold_mask(live_mask))[0]
-    still = tae.encode(picture[None, None].expand(1, 4 * CHUNK, -1, -1, -1))[0][0]
-    gray = tae.encode(video)[0]
-    ours = key_frames(still, assemble(gray, gray, fold_mask(mask))[0], kept)
-    torch.testing.assert_close(ours, live, atol=1e-5, rtol=1e-5)
 
 
 def test_gradient_reaches_the_words_and_the_control_branch(pocket: Pocket) -> None:
@@ -275,7 +263,12 @@ def shard(height: int = 16, width: int = 28) -> Shard:
     place = torch.arange(6 * height * width, dtype=torch.float32).reshape(6, height, width)
     clips = torch.stack([place, -place])
     return Shard(
-        clips[:, :, None].expand(-1, -1, 16, -1, -1), clips[:, None].expand(-1, 96, -1, -1, -1), ["gold", ""]
+        target=clips[:, :, None].expand(-1, -1, 16, -1, -1),
+        context=clips[:, None].expand(-1, 96, -1, -1, -1),
+        prompts=["gold", ""],
+        references=clips[:, :REFERENCES, None].expand(-1, -1, 16, -1, -1),
+        plain=["figure", "lines"],
+        extended=clips[:, None, :CHUNK].expand(-1, 96, -1, -1, -1),
     )
 
 
@@ -289,7 +282,9 @@ def test_samples_are_cut_alike_from_target_past_and_context() -> None:
         assert made.clean.shape == (count, CHUNK, 16, height, width)
         assert made.context.shape == (count, 96, CHUNK, height, width)
         assert torch.equal(made.clean[:, :, 0], made.context[:, 0])
-        assert [row[0, 0, 0, 1].item() < 0 for row in made.clean] == [prompt == "" for prompt in made.prompts]
+        assert [row[0, 0, 0, 1].item() < 0 for row in made.clean] == [
+            prompt in ("", "lines") for prompt in made.prompts
+        ]
         if made.past is not None:
             later = 3 * 16 * 28
             assert torch.equal((made.clean - made.past.clean).abs(), torch.full_like(made.clean, later))
@@ -297,6 +292,39 @@ def test_samples_are_cut_alike_from_target_past_and_context() -> None:
         sizes.add((height, width, count))
         pasts.add(made.past is None)
     assert sizes == {(16, 28, 1), (8, 14, 7)} and pasts == {True, False}
+
+
+def test_some_batches_have_references_and_half_of_those_prompts_say_no_look() -> None:
+    rng = np.random.default_rng(1)
+    made = [sample([shard()], rng, 600) for _ in range(150)]
+    shown = [batch for batch in made if batch.references is not None]
+    assert len(shown) / len(made) == pytest.approx(REFERRED_SHARE, abs=0.08)
+    assert {batch.references.shape[1] for batch in shown if batch.references is not None} == {1, 2}
+    for batch in made:
+        silent = [prompt in ("figure", "lines") for prompt in batch.prompts]
+        assert batch.references is not None or not any(silent)
+        if batch.references is not None:
+            assert batch.references.shape[0] == len(batch.prompts)
+            assert batch.references.shape[2:] == batch.clean.shape[2:]
+    told = [prompt for batch in shown for prompt in batch.prompts]
+    assert {"figure", "gold"} <= set(told)
+
+
+def test_references_are_heard_whatever_scale_is_drawn(pocket: Pocket) -> None:
+    data = batch(8)
+    pictures = torch.randn(8, 2, 16, H, W, generator=torch.Generator().manual_seed(2), requires_grad=True)
+    loss(pocket, replace(data, past=None, references=pictures)).backward()
+    assert pictures.grad is not None
+    assert (pictures.grad.abs().sum((2, 3, 4)) > 0).all() and HEARD > 0
+    pocket.zero_grad()
+
+
+def test_references_of_training_are_those_of_a_session() -> None:
+    pictures = torch.randn(1, 2, 16, H, W, generator=torch.Generator().manual_seed(3))
+    made = beside(pictures, torch.zeros(1, 1, 1, 1, 1))
+    assert made is not None and torch.equal(made.noisy, pictures) and made.context.shape == (1, 96, 2, H, W)
+    assert torch.equal(made.context[:, :16].transpose(1, 2), pictures) and not made.context[:, 16:].any()
+    assert beside(None, torch.zeros(1)) is None
 
 
 def test_noise_levels_of_training_are_those_of_sampling() -> None:
