@@ -14,7 +14,7 @@ from app.hands import Hands
 from app.notices import Notices
 from engine.core.errors import ParameterError
 from engine.core.parameters import Parameter, Value, row
-from engine.core.store import Store
+from engine.core.store import Snapshot, Store
 from engine.runtime import Runtime, Status
 
 TICK_MS = 33
@@ -62,6 +62,10 @@ class Bridge(QObject):
     def get(self, key: str) -> Value:
         """The newest value of `key`."""
         return self._store.get(key)
+
+    def snapshot(self) -> Snapshot:
+        """All newest values at one instant."""
+        return self._store.snapshot()
 
     def set(self, key: str, value: object) -> bool:
         """Set a value for the performer; a refused one is explained in the message strip (False)."""

@@ -7,7 +7,7 @@ alive until the next one. Runs on the GUI thread at the bridge's tick.
 from collections.abc import Callable
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QDragEnterEvent,
@@ -18,11 +18,15 @@ from PySide6.QtGui import (
     QPainterPath,
     QPaintEvent,
     QPen,
+    QWheelEvent,
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app import theme
+from app.pen import Pen, Point
 from engine.core.types import Image
+
+_NOTCH = 120  # of a wheel, in Qt's units
 
 
 class Preview(QWidget):
@@ -37,6 +41,8 @@ class Preview(QWidget):
         self._pull = pull
         self._image: Image | None = None
         self._mirrored = False
+        self._pen: Pen | None = None
+        self._shown = QRectF()  # where the picture lies
         self.reason = ("", "")  # why there is no picture, and what to do
         self.veil = ""
         self.on_air = False
@@ -73,8 +79,70 @@ class Preview(QWidget):
         self._mirrored = mirrored is True
         self.update()
 
+    @property
+    def pen(self) -> Pen | None:
+        """Who has the mouse; None where it does what it always does."""
+        return self._pen
+
+    def hand(self, pen: Pen | None) -> None:
+        """Let `pen` have the mouse, or nobody."""
+        self._pen = pen
+        self.setMouseTracking(pen is not None)
+        if pen is None:
+            self.unsetCursor()
+        else:
+            self.setCursor(Qt.CursorShape.CrossCursor)
+        self.update()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: D102
+        if self._pen is None or self._image is None:
+            super().mousePressEvent(event)
+            return
+        right = event.button() == Qt.MouseButton.RightButton
+        if right or event.button() == Qt.MouseButton.LeftButton:
+            shifted = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+            self._pen.press(self._point(event.position()), right or shifted)
+            self.update()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: D102
+        if self._pen is None or self._image is None:
+            super().mouseMoveEvent(event)
+            return
+        self._pen.hover(self._point(event.position()))
+        self.update()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: D102
+        if self._pen is None:
+            super().mouseReleaseEvent(event)
+            return
+        self._pen.lift()
+        self.update()
+
+    def leaveEvent(self, event: QEvent) -> None:  # noqa: D102
+        if self._pen is not None:
+            self._pen.leave()
+            self.update()
+        super().leaveEvent(event)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: D102
+        if self._pen is None:
+            super().wheelEvent(event)
+            return
+        self._pen.turn(event.angleDelta().y() / _NOTCH)
+        event.accept()
+        self.update()
+
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: D102
-        self.double_clicked.emit()
+        if self._pen is None:
+            self.double_clicked.emit()
+        else:
+            self.mousePressEvent(event)  # the second of two quick strokes
+
+    def _point(self, at: QPointF) -> Point:
+        """A place of the widget in parts of the picture."""
+        x = (at.x() - self._shown.left()) / max(self._shown.width(), 1.0)
+        y = (at.y() - self._shown.top()) / max(self._shown.height(), 1.0)
+        return 1 - x if self._mirrored else x, y
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: D102
         urls = event.mimeData().urls()
@@ -97,7 +165,9 @@ class Preview(QWidget):
         painter.setClipPath(outline)
         corner = frame.topLeft()
         if self._image is not None:
-            corner = draw_picture(painter, frame, self._image, self._mirrored).topLeft()
+            self._shown = draw_picture(painter, frame, self._image, self._mirrored)
+            corner = self._shown.topLeft()
+            self._paint_pen(painter)
         if self.reason[0]:
             self._paint_reason(painter, frame)
         painter.restore()
@@ -106,6 +176,16 @@ class Preview(QWidget):
         painter.drawPath(outline)
         self._paint_tag(painter, corner)
         painter.end()
+
+    def _paint_pen(self, painter: QPainter) -> None:
+        if self._pen is None:
+            return
+        painter.save()
+        painter.setClipRect(self._shown, Qt.ClipOperation.IntersectClip)
+        if self._mirrored:
+            _mirror(painter, self._shown)
+        self._pen.paint(painter, self._shown)
+        painter.restore()
 
     def _paint_reason(self, painter: QPainter, frame: QRectF) -> None:
         if self._image is not None:
@@ -154,10 +234,15 @@ def draw_picture(painter: QPainter, frame: QRectF, image: Image, mirrored: bool 
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
     if mirrored:
-        painter.translate(2 * frame.center().x(), 0)
-        painter.scale(-1, 1)
+        _mirror(painter, frame)
     whole = np.ascontiguousarray(image)
     wrapped = QImage(whole.data, width, height, 3 * width, QImage.Format.Format_RGB888)
     painter.drawImage(target, wrapped)
     painter.restore()
     return target
+
+
+def _mirror(painter: QPainter, frame: QRectF) -> None:
+    """Swap left and right of `frame` in what is painted next."""
+    painter.translate(2 * frame.center().x(), 0)
+    painter.scale(-1, 1)

@@ -1,7 +1,8 @@
 """How Cuelight looks: a calm dark window for dark rooms.
 
 Colours carry one meaning each, and never alone (a shape or a word says the same): red is on air, amber
-is pending, green is mapped or well, blue is learning. Knows nothing about values or the engine.
+is pending, green is mapped or well, blue is learning, violet is drawn by hand. Knows nothing of
+values or the engine.
 """
 
 import math
@@ -25,6 +26,7 @@ RED = "#E5534B"
 AMBER = "#E3A23B"
 GREEN = "#57B98A"
 BLUE = "#5B9BFF"
+VIOLET = "#B58CFF"
 
 GAP = 8  # between panels
 PAD = 12  # inside a panel
@@ -151,6 +153,7 @@ QPushButton#primary:disabled {{ background: {CONTROL}; color: #767C85; border: 1
 QPushButton#quiet {{ background: transparent; border: none; color: {SECONDARY}; padding: 0 8px;
     min-height: 24px; }}
 QPushButton#quiet:hover {{ color: {TEXT}; background: {CONTROL}; }}
+QPushButton#tool {{ padding: 0 4px; min-height: 26px; font-size: {SMALL_PX}px; }}
 QPushButton#tab {{ background: transparent; border: 1px solid transparent; color: {SECONDARY};
     padding: 2px 0; min-height: 24px; font-size: 12px; }}
 QPushButton#tab:hover {{ color: {TEXT}; background: {CONTROL}; }}

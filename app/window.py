@@ -2,12 +2,13 @@
 
 status strip
 source  |                    | signals
-control |      program       | deck: output, control, images, model, LoRAs
+control |      program       | deck: output, control, images, ..., LoRAs
 macros          | prompt     | safety
 message strip
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtCore import QByteArray, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QKeyEvent, QKeySequence, QResizeEvent, QShortcut
@@ -25,12 +26,17 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.box_tool import BoxPen, BoxTool
 from app.bridge import Bridge
+from app.mask_tool import MaskPen, MaskTool
 from app.output_window import OutputWindow
 from app.panels.annotators import AnnotatorPanel, ControlPanel
+from app.panels.canvas import CanvasPanel
 from app.panels.deck import Deck
+from app.panels.layout import LayoutPanel
 from app.panels.loras import LorasPanel
 from app.panels.macros import MacrosPanel
+from app.panels.masks import MaskPanel
 from app.panels.messages import MessageStrip
 from app.panels.models import ModelsPanel
 from app.panels.outputs import OutputsPanel
@@ -40,8 +46,10 @@ from app.panels.safety import SafetyPanel
 from app.panels.signals import SignalsPanel
 from app.panels.source import SourcePanel
 from app.panels.stats import StatusStrip
+from app.pen import Pen
 from app.preview import Preview
 from app.settings import WindowMemory
+from app.ways import way_from_camera, way_from_program, way_to_view
 from engine.core.types import Image
 from engine.runtime import Status
 
@@ -73,11 +81,19 @@ class Window(QMainWindow):
         self.loras = LorasPanel(bridge)
         self.control = ControlPanel(bridge)
         self.pictures = PicturesPanel(bridge)
+        self.mask_tool = MaskTool(bridge)
+        self.masks = MaskPanel(bridge, self.mask_tool)
+        self.canvas = CanvasPanel(bridge)
+        self.box_tool = BoxTool(bridge)
+        self.layout_page = LayoutPanel(bridge, self.box_tool)
         self.deck = Deck(
             {
                 "Output": self.outputs,
                 "Control": self.control,
                 "Image": self.pictures,
+                "Mask": self.masks,
+                "Canvas": self.canvas,
+                "Layout": self.layout_page,
                 "Model": self.models,
                 "LoRA": self.loras,
             }
@@ -150,6 +166,23 @@ class Window(QMainWindow):
         )
         self.output_window.opened.connect(self.outputs.show_window)
         self.program.double_clicked.connect(self.output_window.toggle_full)
+        self.mask_tool.changed.connect(partial(self._take_over, self.mask_tool, self.box_tool))
+        self.box_tool.changed.connect(partial(self._take_over, self.box_tool, self.mask_tool))
+
+    def _take_over(self, tool: MaskTool | BoxTool, other: MaskTool | BoxTool) -> None:
+        """Hand the mouse over the pictures to `tool`, which was switched; there is one tool at a time."""
+        if tool.on:
+            other.switch(False)
+        bridge = self._bridge
+        for preview, way in ((self.source.preview, way_from_camera), (self.program, way_from_program)):
+            pen: Pen | None = None
+            if self.mask_tool.on:
+                pen = MaskPen(self.mask_tool, partial(way, bridge))
+            elif self.box_tool.on:
+                pen = BoxPen(self.box_tool, partial(way_to_view, partial(way, bridge), bridge))
+            if type(pen) is not type(preview.pen):
+                preview.hand(pen)
+            preview.update()
 
     # --- keyboard ---------------------------------------------------------------------------------------
 
@@ -160,6 +193,7 @@ class Window(QMainWindow):
         self._key("C", lambda: bridge.toggle("output.clean_camera"))
         self._key("R", lambda: bridge.toggle("output.record"))
         self._key("P", lambda: self.prompts.field.setFocus(Qt.FocusReason.ShortcutFocusReason))
+        self._key("Ctrl+Z", lambda: self.mask_tool.undo() if self.mask_tool.on else None)
         self._key("F11", self.output_window.toggle_full, even_typing=True)
         self._key("Shift+Esc", self.panic, even_typing=True)
 
@@ -167,6 +201,8 @@ class Window(QMainWindow):
         # Not a shortcut: in a text field, Esc first belongs to the field.
         if event.key() == Qt.Key.Key_Escape and not event.modifiers():
             self._bridge.hands.cancel()
+            self.mask_tool.switch(False)
+            self.box_tool.switch(False)
         else:
             super().keyPressEvent(event)
 

@@ -18,6 +18,8 @@ def value_text(row: Parameter, value: Value) -> str:
     if row.kind == "float":
         return f"{float(value):.2f}{' ' + row.unit if row.unit else ''}"
     if row.kind == "int":
+        if row.zero and value == 0:
+            return row.zero
         return f"{int(value)}{' ' + row.unit if row.unit else ''}"
     if row.kind == "bool":
         return "on" if value else "off"

@@ -124,7 +124,8 @@ def _adherence_arguments(parser: argparse.ArgumentParser) -> None:
         "--clips",
         type=_count,
         metavar="N",
-        help="clips a control, 0 for no drawn ones (default: one for each material, some for palettes)",
+        help="clips a control and a mode, 0 for no drawn ones (default: one for each material, some for "
+        "palettes; 4 a mode)",
     )
     parser.add_argument(
         "--scales",
@@ -137,6 +138,10 @@ def _adherence_arguments(parser: argparse.ArgumentParser) -> None:
         "--controls", type=_controls, default=(), metavar="scribble,pose",
         help="of scribble, edges, depth, gray, pose, inpaint (default: all but edges, or the annotator's)",
     )  # fmt: skip
+    parser.add_argument(
+        "--modes", type=_modes, metavar="kept,references",
+        help="of kept, references, extension, compositions (default: all, or none where controls are named)",
+    )  # fmt: skip
     _generation_arguments(parser)
     parser.add_argument(
         "--seconds", type=_seconds, default=2.0, metavar="S", help="of each clip (%(default)s)"
@@ -144,6 +149,7 @@ def _adherence_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drift", type=_seconds, default=0.0, metavar="S", help="also one stream of so many seconds"
     )
+    parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
 
 
@@ -155,7 +161,15 @@ def _adherence(options: argparse.Namespace) -> int:
     if options.json is not None:
         _check_json(options.json)
     with _models_folder(options.models):
-        plan = Plan(options.scales, options.controls, options.clips, options.seconds, options.drift)
+        plan = Plan(
+            options.scales,
+            options.controls,
+            options.clips,
+            options.seconds,
+            options.drift,
+            options.modes,
+            options.markdown,
+        )
         rows = adherence(options.clip, settings(_given(options)), plan)
     if options.json is not None:
         _write_json(options.json, {"rows": rows})
@@ -177,10 +191,18 @@ def _parity(options: argparse.Namespace) -> int:
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pipeline", default="pocket", metavar="NAME", help="which one (%(default)s)")
     parser.add_argument("--size", type=_size, metavar="HxW", help="of the picture (default: the usual one)")
-    parser.add_argument("--steps", type=int, default=4, metavar="N", help="denoising steps (%(default)s)")
     parser.add_argument(
-        "--mode", choices=("none", "depth", "inpaint"), default="depth",
-        help="text only, a control picture, or one with a mask (%(default)s)",
+        "--steps", type=int, default=0, metavar="N", help="denoising steps (default: the model's own)"
+    )
+    parser.add_argument(
+        "--mode", choices=("none", "depth", "inpaint", "layout", "extension", "references"), default="depth",
+        help="text only, a control picture, one with a mask, plain shapes, key frames, or reference pictures "
+        "alone (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--hints", choices=TABLE["vace.hints"].choices, default="auto", help="(%(default)s)")
+    parser.add_argument(
+        "--attention", default="auto", metavar="NAME",
+        help="attention kernel: sdpa, cudnn, flash, flash2, flash3, sage or auto (%(default)s)",
     )  # fmt: skip
     parser.add_argument("--vae", choices=TABLE["engine.vae"].choices, default="tae", help="(%(default)s)")
     parser.add_argument(
@@ -196,6 +218,20 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gpu", action="store_true", help="instead: the whole list for a machine with a GPU, ten minutes"
     )
+    parser.add_argument(
+        "--compare", choices=("eager",),
+        help="instead: by turns with the same engine in which nothing that was computed is kept or joined",
+    )  # fmt: skip
+    parser.add_argument(
+        "--gate", action="store_true",
+        help="instead: ask whether hints may be made at fewer steps, for `vace.hints` auto to go by",
+    )  # fmt: skip
+    parser.add_argument(
+        "--verdicts",
+        type=Path,
+        metavar="FILE",
+        help="where --gate writes what passed (default: the user's own)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
     _models_folder_argument(parser)
 
@@ -205,6 +241,8 @@ def _bench(options: argparse.Namespace) -> int:
 
     if options.json is not None:
         _check_json(options.json)
+    if options.gate:
+        return _gate(options)
     with _models_folder(options.models):
         if options.gpu:
             document = bench.suite()
@@ -219,11 +257,32 @@ def _bench(options: argparse.Namespace) -> int:
                 warm_up=options.warm_up,
                 chunks=options.chunks,
                 weights="random" if options.random else "installed",
+                hints=options.hints,
+                attention=options.attention,
+                against=options.compare or "",
             )
             document = bench.main(plan)
     if options.json is not None:
         _write_json(options.json, document)
     return OK
+
+
+def _gate(options: argparse.Namespace) -> int:
+    """Ask the gate about a pipeline at a size of the table; FAILED when one did not pass."""
+    from dataclasses import asdict
+
+    from engine.gate import main as gate
+    from engine.render import settings
+
+    given: dict[str, Value] = {"engine.pipeline": options.pipeline, "engine.steps": options.steps}
+    if options.size is not None:
+        given["engine.resolution"] = "{}x{}".format(*options.size)
+    with _models_folder(options.models):
+        readings = gate(settings(given), options.verdicts)
+    if options.json is not None:
+        rows = [asdict(reading) | {"passed": reading.passed} for reading in readings]
+        _write_json(options.json, {"policies": rows})
+    return OK if all(reading.passed for reading in readings) else FAILED
 
 
 def _models_arguments(parser: argparse.ArgumentParser) -> None:
@@ -391,6 +450,16 @@ def _controls(text: str) -> tuple[str, ...]:
     if unknown:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(FOLLOWED)}")
     return controls
+
+
+def _modes(text: str) -> tuple[str, ...]:
+    from engine.adherence.modes import MODES
+
+    modes = tuple(part.strip() for part in text.split(","))
+    unknown = [mode for mode in modes if mode not in MODES]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(MODES)}")
+    return modes
 
 
 def _size(text: str) -> tuple[int, int]:

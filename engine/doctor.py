@@ -78,6 +78,21 @@ def torch_device() -> Finding:
     return Finding("ok", text)
 
 
+def attention() -> Finding:
+    """The attention kernels that are here: those that compute rightly, and those that are refused."""
+    from engine.model.kernels import choose
+    from engine.model.load import best_device
+    from engine.model.spec import WAN_1_3B
+
+    device, dtype = best_device()
+    found = choose(WAN_1_3B.head_dim, device, dtype)
+    others = [trial.text for trial in found.trials if trial.name != found.name]
+    text = "; ".join([f"{found.name} is used", *others])
+    if found.notices:
+        return Finding("warn", text, "update or remove what is refused; the show plays without it")
+    return Finding("ok", text)
+
+
 def cpu_bf16() -> Finding:
     """Whether this processor multiplies bfloat16 faster than float32."""
     import torch
@@ -239,6 +254,7 @@ def display() -> Finding:
 CHECKS: tuple[Check, ...] = (
     ("Python", python_version),
     ("Device", torch_device),
+    ("Attention", attention),
     ("Processor", cpu_bf16),
     ("Memory", memory),
     ("Model", weights),

@@ -14,20 +14,27 @@ Part = Literal["free", "control", "masked", "given"]
 mask that keeps a part, or a key frame, all of which is kept."""
 
 
+_MOVED = 0.02
+"""A camera picture that is moved keeps so much less: its border is generated in all of a latent's frames."""
+
+
 @dataclass(frozen=True)
 class Present:
     """What there is for one chunk.
 
-    `control`: a control picture, drawn by `annotator`. `kept`: the share of the picture that a mask keeps,
-    0..1, None without a mask. `first`, `last`: how strongly a key frame stands at the chunk's start or end, 0
-    where there is none. `references`: how many. `scale`: the context scale. `noise`: the noise scale over the
-    camera's picture, None where nothing of that is used. `wanted_mask`: a mask was asked for. `note`: why
-    something that was asked for is missing.
+    `control`: a control picture. `annotator` is the one that was chosen; `drawn_by` names those that drew the
+    picture, each with its gain 0..1 (empty: `annotator` alone at 1). `kept`: the share of the picture that a
+    mask keeps, 0..1, None without a mask; `around`: the share outside the camera's picture. `first`, `last`:
+    how strongly a key frame stands at the chunk's start or end, 0 where there is none. `references`: how
+    many. `scale`: the context scale. `noise`: the noise scale over the camera's picture, None where nothing
+    of that is used. `wanted_mask`: a mask was asked for. `note`: why something that was asked for is missing.
     """
 
     control: bool = False
     annotator: str = "none"
+    drawn_by: tuple[tuple[str, float], ...] = ()
     kept: float | None = None
+    around: float = 0.0
     first: float = 0.0
     last: float = 0.0
     references: int = 0
@@ -46,6 +53,18 @@ class Present:
     def extends(self) -> bool:
         """Whether there is a key frame."""
         return self.first > 0 or self.last > 0
+
+    @property
+    def only_around(self) -> bool:
+        """Whether the camera's picture is kept and all that is generated lies around it."""
+        return self.around > 0 and bool(self.kept) and self.around + (self.kept or 0) > 1 - _MOVED
+
+    @property
+    def led(self) -> tuple[tuple[str, float], ...]:
+        """Who drew a picture that leads something, each with its gain."""
+        if not self.control or self.only_around:
+            return ()
+        return self.drawn_by or (((self.annotator, 1.0),) if self.annotator != "none" else ())
 
 
 @dataclass(frozen=True)
@@ -82,9 +101,11 @@ def mode_of(present: Present) -> Mode:
 def _names(present: Present, asked: bool) -> tuple[tuple[str, bool], ...]:
     """Names of the parts that a mode is composed of, and whether each is there."""
     masked = asked and bool(present.kept)
+    outside = asked and present.around > 0
     return (
         ("EXTEND", asked and present.extends),
-        ("INPAINT", masked),
+        ("OUTPAINT", outside),
+        ("INPAINT", masked and not present.only_around),
         ("V2V", not masked and ((asked and present.control) or present.noise is not None)),
         ("R2V", asked and present.references > 0),
     )
@@ -106,16 +127,20 @@ def _reasons(present: Present, asked: bool) -> list[str]:
     over = [] if present.noise is None else [f"noise {present.noise:.2f} over the camera"]
     if not asked:
         return over or [f"text only: {_silence(present)}"]
-    led = [f"{present.annotator} {present.scale:.2f}"] if present.control else []
-    if present.kept:
+    # A picture leads as strongly as its gain times the context scale.
+    drawn = " + ".join(f"{name} {gain * present.scale:.2f}" for name, gain in present.led)
+    led = [drawn] if drawn else []
+    if present.around > 0:
+        led.append(f"{100 * present.around:.0f} % outside")
+    if present.kept and not present.only_around:
         led.append("all of it kept" if present.kept == 1 else f"{100 * present.kept:.0f} % kept")
     for name, strength in (("first", present.first), ("last", present.last)):
         if strength > 0:
             led.append(f"{name} frame" if strength == 1 else f"{name} frame {strength:.2f}")
     if present.references:
         led.append(f"{present.references} reference{'s' if present.references > 1 else ''}")
-    if not present.control:
-        led[0] = f"{led[0]} at {present.scale:.2f}" if led else f"mask at {present.scale:.2f}"
+    if not drawn:
+        led[:1] = [f"{led[0] if led else 'mask'} at {present.scale:.2f}"]
     return led + over
 
 
@@ -131,6 +156,9 @@ def _remarks(present: Present, asked: bool) -> list[str]:
     if present.wanted_mask and present.kept is None:
         return [f"mask ignored: {present.note or 'there is none'}"]
     remarks = [present.note] if present.note and present.context else []
+    if asked and present.only_around and present.drawn_by:
+        names = " and ".join(name for name, _ in present.drawn_by)
+        remarks.append(f"{names} ignored: the camera's picture is kept")
     if asked and present.kept == 0:
         remarks.append("the mask is all white and keeps nothing")
     if asked and present.kept == 1:

@@ -22,9 +22,8 @@ from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Frame, Image
 from engine.model.text import Conditioning
 from engine.session import ChunkOutput, Session, open_session, parse_step_list
-from engine.stages.annotate import control_settings, engine_size
-from engine.stages.extension import Extension
-from engine.stages.generate import (
+from engine.stages.annotate import aimed, control_frame, control_settings, engine_size, layout_box, placement
+from engine.stages.asked import (
     Wanted,
     chunk_input,
     chunk_settings,
@@ -32,12 +31,13 @@ from engine.stages.generate import (
     live_values,
     with_pictures,
 )
+from engine.stages.extension import Extension
 from engine.stages.kept import Kept
 from engine.stages.loras import lora_path, names_of
-from engine.stages.pictures import Shelf
+from engine.stages.pictures import Given, Shelf
 from engine.video.annotators import Annotation, Annotator, make_annotator
 from engine.video.control import ControlDesk
-from engine.video.fit import bounded, fit_crop
+from engine.video.fit import bounded
 from engine.video.recorder import Recorder
 from engine.video.sources import Source, open_source
 from engine.video.still import StillSource
@@ -127,10 +127,7 @@ class Stream:
             made.extend(self._kept.shown(output.frames, feather(values)))
 
         values = self.timeline.at(self.emitted)
-        given = self._shelf.given(values)
-        for error in self._shelf.errors.values():
-            raise error
-        taken = with_pictures(chunk_input(chunk), given, self._extension, values)
+        taken = with_pictures(chunk_input(chunk), self.given(values), self._extension, values)
         self._kept.take(taken.video if taken.video is not None else (), taken.mask)
         live = live_values(values)
         step_list = parse_step_list(values.text("engine.step_list"))
@@ -149,6 +146,13 @@ class Stream:
             raise EngineError("the engine made no frames from a chunk", "run `cuelight doctor`")
         self.emitted += len(made)
         return made
+
+    def given(self, values: Snapshot) -> Given:
+        """The pictures that the values name. Raises for one that cannot be used."""
+        given = self._shelf.given(values)
+        for error in self._shelf.errors.values():
+            raise error
+        return given
 
     def _wear(self, values: Snapshot) -> None:
         """Put on the LoRAs that the slots name now, and take off those they name no more."""
@@ -187,26 +191,33 @@ def generate(controls: Iterable[ControlFrame], stream: Stream) -> Iterator[Image
             yield frame
 
 
-def annotate(frames: Iterable[Image], timeline: Timeline) -> Iterator[ControlFrame]:
-    """Fit every frame to the engine's size and draw its control picture, as the values at its time say."""
-    height, width = engine_size(timeline.at(0))
+def annotate(
+    frames: Iterable[Image],
+    timeline: Timeline,
+    still: Callable[[Snapshot], Image | None] = lambda values: None,
+) -> Iterator[ControlFrame]:
+    """Lay every frame on the engine's picture and draw its control picture, as the values at its time say.
+
+    `still` tells the mask u8 [H, W] of the engine's picture that the values name.
+    """
     with ExitStack() as opened:
         annotators: dict[str, Annotator] = {}
 
         def draw(name: str, image: Image, detail: float, gain: float, invert: bool) -> Annotation:
             if name not in annotators:
                 annotators[name] = opened.enter_context(closing(make_annotator(name)))
-            return annotators[name].annotate(image, detail, gain, invert)
+            return aimed(annotators[name], layout_box(values)).annotate(image, detail, gain, invert)
 
+        values = timeline.at(0)
         desk = ControlDesk(draw)
         for index, image in enumerate(frames):
             values = timeline.at(index)
             wanted = control_settings(values)
-            seen = image[:, ::-1] if values.flag("source.mirror") else image
-            fitted = fit_crop(np.ascontiguousarray(seen), height, width)
-            drawn = desk.annotate(fitted, wanted)
-            frame = Frame(fitted, captured_at=0.0, index=index)  # nothing is live: no latency to measure
-            yield ControlFrame(frame, drawn.control, drawn.mask, wanted.name, drawn.found, drawn.note)
+            seen = np.ascontiguousarray(image[:, ::-1]) if values.flag("source.mirror") else image
+            place = placement(seen, values)
+            composed = desk.annotate(place.view(seen), wanted, place, still(values))
+            frame = Frame(seen, captured_at=0.0, index=index)  # nothing is live: no latency to measure
+            yield control_frame(frame, composed, wanted.name)
 
 
 def source_frames(
@@ -282,7 +293,8 @@ def render(
             digest = hashlib.sha256()
             count = 0
             with _whole_or_nothing(out) as part, closing(Recorder(part, width, height, source.fps)) as file:
-                for frame in generate(annotate(frames, timeline), stream):
+                controls = annotate(frames, timeline, lambda values: stream.given(values).mask)
+                for frame in generate(controls, stream):
                     file.write(frame)
                     digest.update(np.ascontiguousarray(frame).tobytes())
                     count += 1

@@ -5,7 +5,7 @@ backwards.
 
     thread         one tick          takes from                   gives to
     capture        one frame         the source                   Latest frames, Latest source_preview
-    annotate       newest frame      Latest frames                Ring controls, Latest control_preview
+    annotate       newest frame      Latest frames, given         Ring controls, Latest control_preview
     prompt         newest text       Latest wishes (a session)    Latest spoken (conditioning)
     loras          named files       Latest wishes (a session)    Latest adapters
     pictures       named files       Latest wishes (a session)    Latest given
@@ -76,7 +76,8 @@ class Status:
     picture again; `skipped` beats the output missed. `engine` is loading, running, stalled or failed;
     `device` is what it runs on. `rung` and `reason` say what the audience sees and why. `recording` is
     the file being written. `loras`: what is wrong with each LoRA slot, empty where nothing is. `pictures`:
-    the same by the key of the row that names the picture.
+    the same by the key of the row that names the picture. `effort`: the steps and hints of the newest chunk,
+    in words; `expected_ms`: what the one in hand should take by the costs measured so far, 0 where unknown.
     """
 
     fps_generated: float
@@ -103,6 +104,8 @@ class Status:
     device: str
     errors: tuple[Report, ...]
     pictures: Mapping[str, str] = field(default_factory=dict)
+    effort: str = ""
+    expected_ms: float = 0.0
 
 
 class Runtime:
@@ -148,7 +151,14 @@ class Runtime:
         reports = self._reports
         self._capture = CaptureStage(store, open_source, self._frames, self.source_preview, reports, clock)
         self._annotate = AnnotateStage(
-            store, make_annotator, self._frames, self._controls, self.control_preview, reports, clock
+            store,
+            make_annotator,
+            self._frames,
+            self._given,
+            self._controls,
+            self.control_preview,
+            reports,
+            clock,
         )
         self._prompt = PromptStage(store, self._text_wishes, self._spoken, reports)
         self._loras = LoraStage(store, self._lora_wishes, self._adapters)
@@ -180,6 +190,7 @@ class Runtime:
             clock=clock,
             wait=self._stopping.wait,
             canvas=Canvas(*canvas),
+            expected=lambda: self._generate.expected_s,
         )
         report = reports.add
         self._workers = (
@@ -274,6 +285,8 @@ class Runtime:
             device=self._generate.device,
             errors=self._reports.recent(),
             pictures=self._pictures.notes,
+            effort=output.effort,
+            expected_ms=self._generate.expected_s * 1000,
         )
 
     def _drops(self) -> dict[str, int]:

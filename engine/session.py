@@ -6,22 +6,32 @@ of plain data (arrays in, arrays out) and knows no threads, cameras, windows or 
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.chunk import (
+    ChunkInput,
+    ChunkOutput,
+    Live,
+    Pictures,
+    Settings,
+    nominal_steps,
+    parse_step_list,
+    present,
+)
 from engine.core.errors import EngineError
-from engine.core.parameters import LORA_SLOTS
-from engine.model.blend import Method
+from engine.core.parameters import LORA_SLOTS, REFERENCES
 from engine.model.context import ContextEncoder
+from engine.model.cost import CostModel, Work
+from engine.model.governor import Effort, Governor, efforts
+from engine.model.hints import HintPolicy, chosen, renewed
 from engine.model.key_frames import gray_control, place_key_frames
 from engine.model.latent_space import LATENT_CHANNELS, SPATIAL_FACTOR, State
 from engine.model.load import Choice, Pipeline, load_pipeline
@@ -30,92 +40,30 @@ from engine.model.lora_file import Lora, read_lora
 from engine.model.noise import ChunkNoise, MotionController, mixed, strength_steps
 from engine.model.quantize import exact
 from engine.model.references import Fit, Reference, crop_to_fill, encode_references, fitted
+from engine.model.savings import ALL, Savings
 from engine.model.schedule import Step, clean_estimate, noised
 from engine.model.speech import Speech
 from engine.model.stream import LatentStream
 from engine.model.text import Conditioning
 from engine.model.vace import References
 from engine.model.wan import CrossCache
-from engine.modes import Mode, Present, mode_of
+from engine.modes import mode_of
 
-Pictures = NDArray[np.uint8]
-MOST_STEPS = 4
+__all__ = [
+    "ChunkInput",
+    "ChunkOutput",
+    "Live",
+    "Pictures",
+    "Session",
+    "Settings",
+    "nominal_steps",
+    "open_session",
+    "parse_step_list",
+    "present",
+]
+
 ANCHOR_PICTURES = 9
 """The picture before those of the last two latents: what Krea Realtime anchors its context in."""
-LONGEST_LIST = 8
-MOST_REFERENCES = 3
-"""More than three were never shown to VACE in its training."""
-
-
-@dataclass(frozen=True)
-class Live:
-    """Values read anew at every denoising step, with the version of the store they come from.
-
-    `loras`: the strength of the LoRA slots, from the first on.
-    """
-
-    context_scale: float
-    version: int
-    loras: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Values that hold for a whole chunk.
-
-    `steps`: how many denoising steps, 1 to 4; `step_list`: instead of it the nominal timesteps, 1000 down to
-    0. `warped` False takes timesteps literally instead of as the model was trained. `noise_scale` 1 starts
-    from noise alone, less from the camera's own picture; `motion` (0..1) is how far movement lowers it.
-    `transition`: over how many chunks a new prompt takes over, and `blend` how.
-    """
-
-    steps: int = MOST_STEPS
-    seed: int = 42
-    step_list: tuple[int, ...] = ()
-    warped: bool = True
-    noise_scale: float = 1.0
-    motion: float = 0.0
-    transition: int = 0
-    blend: Method = "linear"
-
-    @property
-    def nominal(self) -> tuple[int, ...]:
-        """The timesteps of the chunk before warping."""
-        return self.step_list or nominal_steps(self.steps)
-
-
-@dataclass(frozen=True)
-class ChunkInput:
-    """What one chunk follows: control u8 `[F, H, W, 3]` and mask u8 `[F, H, W]` (255 = generate).
-
-    Either may be absent: no control is text only, no mask generates everywhere. `annotator` names its maker.
-    `video` u8 `[F, H, W, 3]` is what the camera saw; it counts only where the noise scale is below 1.
-    `first`, `last`: key frames u8 `[h, w, 3]` of any size, filled into the picture, and how strongly each
-    stands, 0..1. `references`: at most 3, from `Session.reference`. `wanted_mask`: a mask was asked for;
-    `note`: why that, or the control, is missing. Both are for the words of the mode only.
-    """
-
-    control: Pictures | None
-    mask: Pictures | None
-    annotator: str
-    video: Pictures | None = None
-    first: Pictures | None = None
-    last: Pictures | None = None
-    first_strength: float = 1.0
-    last_strength: float = 1.0
-    references: tuple[Reference, ...] = ()
-    wanted_mask: bool = False
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class ChunkOutput:
-    """Generated pictures u8 `[N, H, W, 3]`, the mode, the newest version in them, seconds per stage."""
-
-    frames: Pictures
-    mode: Mode
-    version: int
-    seconds: dict[str, float]
 
 
 def open_session(pipeline: str, height: int, width: int, choice: Choice | None = None) -> Session:
@@ -126,7 +74,7 @@ def open_session(pipeline: str, height: int, width: int, choice: Choice | None =
 class Session:
     """A running stream. Not thread-safe: one thread steps it."""
 
-    def __init__(self, pipeline: Pipeline, height: int, width: int) -> None:
+    def __init__(self, pipeline: Pipeline, height: int, width: int, savings: Savings = ALL) -> None:
         """Allocate everything a stream of this size needs; EngineError for an impossible size."""
         spec = pipeline.spec
         if height < 64 or width < 64 or height % spec.size_multiple or width % spec.size_multiple:
@@ -144,12 +92,20 @@ class Session:
             latents_per_chunk=spec.latents_per_chunk,
             device=pipeline.device,
             dtype=pipeline.dtype,
+            attend=pipeline.attention.attend,
+            vace_attend=pipeline.attention.attend,
+            savings=savings,
         )
+        self._savings = savings
         self._noise = ChunkNoise((LATENT_CHANNELS, *self.latent_size), pipeline.device, pipeline.dtype)
         self._motion = MotionController()
         self._contexts = ContextEncoder(pipeline.vae)
         self._speech = Speech(pipeline.dit, pipeline.device, pipeline.dtype)
         self._loras = LoraSlots(pipeline.dit)
+        self._costs = CostModel(spec.arch)
+        self._governor = Governor()
+        self.expected_s: float | None = None
+        """How long the chunk that is being made should take; None while nothing like it was measured."""
         self.reset()
 
     @property
@@ -225,6 +181,7 @@ class Session:
         Picture i of the stream shows what control picture i asked. Where the autoencoder trims the start of a
         stream, the first chunk is shorter (9 pictures instead of 12 with the public files).
         """
+        began, usual = time.perf_counter(), not self._first
         self._check(chunk)
         chunk = self._with_room(chunk)
         self._loras.apply()
@@ -233,7 +190,9 @@ class Session:
             with exact(self.pipeline.dit):  # the stream looks back at it for long, as at its first chunk
                 self._stream.recache(told.text)
         with exact(self.pipeline.dit) if self._first else nullcontext():
-            self._make(chunk, live, settings, told.text, emit)
+            work = self._make(chunk, live, settings, told.text, emit)
+        if usual and not told.arrived:
+            self._costs.observe(work, time.perf_counter() - began)
 
     def _make(
         self,
@@ -242,8 +201,8 @@ class Session:
         settings: Settings,
         text: CrossCache,
         emit: Callable[[ChunkOutput], None],
-    ) -> None:
-        """The chunk itself, once it is known what is said."""
+    ) -> Work:
+        """The chunk itself, once it is known what is said; returns how much work it was."""
         clock = _Clock()
         spec, stream, latents = self.pipeline.spec, self._stream, self._latents
         stream.begin(latents, text, self._anchor, len(chunk.references))
@@ -251,15 +210,28 @@ class Session:
         context = self._context(chunk, there.context)
         weights = self._weights(chunk, latents)
         self._noise.begin(settings.seed)
+        settings = self._paced(settings, context is not None)
         x, steps = self._start(chunk, settings)
         clock.mark("context")
-        for step, following in zip(steps, [*steps[1:], None], strict=True):
+        effort = Effort(len(steps), chosen(settings.hints, self.pipeline.passed, [step.t for step in steps]))
+        work = self._work(effort, context is not None)
+        self.expected_s = self._costs.expected(work)
+        fresh = renewed(effort.hints, effort.steps)
+        for index, (step, following) in enumerate(zip(steps, [*steps[1:], None], strict=True)):
             now = live()
             for slot, strength in enumerate(now.loras):
                 self._loras.strength(slot, strength)
             scale = _weighed(now.context_scale, weights)
             beside = self._beside(chunk.references, settings.seed, step.sigma)
-            output = stream.predict(x, step.t, context=context, context_scale=scale, references=beside)
+            output = stream.predict(
+                x,
+                step.t,
+                context=context,
+                context_scale=scale,
+                references=beside,
+                keep=effort.hints != "every",
+                again=index not in fresh,
+            )
             x = clean_estimate(spec.prediction, x, output, step.sigma)
             if following is not None:
                 x = noised(x, self._noise.draw(latents), following.sigma)
@@ -268,15 +240,39 @@ class Session:
         pictures = _to_pictures(frames)
         clock.mark("decode")
         mode = mode_of(replace(there, scale=now.context_scale))
-        emit(ChunkOutput(pictures, mode, now.version, clock.seconds))
+        emit(ChunkOutput(pictures, mode, now.version, clock.seconds, effort.text))
         stream.finish(x)
         self._keep(frames)
+        return work
+
+    def _paced(self, settings: Settings, controlled: bool) -> Settings:
+        """The settings with as many steps as are in time, where that is asked for and left to the program."""
+        if settings.deadline_s is None or settings.steps or settings.step_list:
+            return settings
+
+        def allowed(steps: int) -> HintPolicy:
+            timed = self.pipeline.schedule.steps(nominal_steps(steps), settings.warped and spec.warped)
+            return chosen(settings.hints, self.pipeline.passed, [step.t for step in timed])
+
+        def expected(effort: Effort) -> float | None:
+            return self._costs.expected(self._work(effort, controlled))
+
+        spec = self.pipeline.spec
+        best = self._governor.choose(efforts(spec.steps, allowed), expected, settings.deadline_s)
+        return replace(settings, steps=best.steps, hints=best.hints)
+
+    def _work(self, effort: Effort, controlled: bool) -> Work:
+        """How much the chunk that comes is to compute; `controlled`: the VACE branch runs."""
+        plan = self._stream.policy.plan(self._stream.start, self._latents)
+        each = self.pipeline.spec.arch.tokens_per_latent(*self.latent_size)
+        hinted = effort.hinted if controlled else 0
+        return Work(self._latents * each, len(plan.key_positions) * each, effort.steps, hinted, plan.clean)
 
     def _check(self, chunk: ChunkInput) -> None:
         """Refuse pictures of another count or size than the next chunk takes, and too many references."""
-        if len(chunk.references) > MOST_REFERENCES:
+        if len(chunk.references) > REFERENCES:
             what = f"{len(chunk.references)} references are too many for a chunk."
-            raise EngineError(what, f"Give at most {MOST_REFERENCES}.")
+            raise EngineError(what, f"Give at most {REFERENCES}.")
         expected = (self.frames_in, self.height, self.width)
         given = {"control": chunk.control, "mask": chunk.mask, "video": chunk.video}
         for name, value in given.items():
@@ -303,7 +299,10 @@ class Session:
             return self._key_framed(chunk)
         if chunk.control is None:
             return self._contexts.encode_nothing(self._latents, self.height, self.width, first=self._first)
-        return self._contexts.encode(chunk.control, chunk.mask, first=self._first)
+        mask = chunk.mask
+        if mask is None and not self._savings.gray:  # as if there might be something to keep
+            mask = np.full(chunk.control.shape[:3], 255, np.uint8)
+        return self._contexts.encode(chunk.control, mask, first=self._first)
 
     def _key_framed(self, chunk: ChunkInput) -> Tensor:
         """The context of a chunk with key frames, over whatever other control it has."""
@@ -337,7 +336,7 @@ class Session:
             return None
         if self._reference_noise is None or self._reference_noise[0] != seed:
             drawn = torch.randn(
-                1, MOST_REFERENCES, LATENT_CHANNELS, *self.latent_size,
+                1, REFERENCES, LATENT_CHANNELS, *self.latent_size,
                 generator=torch.Generator().manual_seed(seed),
             )  # fmt: skip
             self._reference_noise = seed, drawn.to(self.device, self.pipeline.dtype)
@@ -350,7 +349,9 @@ class Session:
     def _start(self, chunk: ChunkInput, settings: Settings) -> tuple[Tensor, tuple[Step, ...]]:
         """What denoising starts from, and its steps: noise alone, or noise over the camera's picture."""
         schedule = self.pipeline.schedule
-        steps = schedule.steps(settings.nominal, settings.warped and self.pipeline.spec.warped)
+        steps = schedule.steps(
+            settings.nominal(self.pipeline.spec.steps), settings.warped and self.pipeline.spec.warped
+        )
         noise = self._noise.draw(self._latents)
         if settings.noise_scale >= 1 or chunk.video is None:
             self._video = None
@@ -390,54 +391,9 @@ class _Clock:
         self._last = now
 
 
-def nominal_steps(count: int) -> tuple[int, ...]:
-    """The un-warped step list of 1 to 4 steps: 1000, 750, 500, 250 for four."""
-    if not 1 <= count <= MOST_STEPS:
-        raise EngineError(f"{count} denoising steps are not possible.", f"Use 1 to {MOST_STEPS}.")
-    return tuple(round(1000 * (count - k) / count) for k in range(count))
-
-
-def parse_step_list(text: str) -> tuple[int, ...]:
-    """Nominal timesteps written as `1000, 750, 500`; empty for an empty text.
-
-    EngineError where they are no whole numbers from 1000 down to 0, or too many.
-    """
-    words = [word for word in text.replace(",", " ").split() if word]
-    try:
-        listed = tuple(int(word) for word in words)
-    except ValueError:
-        listed = (-1,)
-    falling = all(after < before for before, after in itertools.pairwise(listed))
-    if len(listed) > LONGEST_LIST or not falling or any(not 0 < step <= 1000 for step in listed):
-        raise EngineError(
-            f"The step list {text!r} cannot be followed.",
-            f"Write up to {LONGEST_LIST} falling whole numbers from 1000 to 1, such as 1000, 750, 500.",
-        )
-    return listed
-
-
 def _weighed(scale: float, weights: Tensor | None) -> float | Tensor:
     """The context scale of each latent; 0 stays a host number, for which the branch is not run."""
     return scale if weights is None or scale == 0 else weights * scale
-
-
-def present(chunk: ChunkInput, latents: int, noise_scale: float = 1.0) -> Present:
-    """What there is for a chunk of so many latents, as `mode_of` asks for it, at context scale 1."""
-    kept = None
-    if chunk.control is not None and chunk.mask is not None:
-        kept = float((chunk.mask <= 127).mean())
-    return Present(
-        control=chunk.control is not None,
-        annotator=chunk.annotator,
-        kept=kept,
-        first=0.0 if chunk.first is None else chunk.first_strength,
-        last=0.0 if chunk.last is None else chunk.last_strength,
-        references=len(chunk.references),
-        noise=noise_scale if noise_scale < 1 and chunk.video is not None else None,
-        wanted_mask=chunk.wanted_mask,
-        note=chunk.note,
-        latents=latents,
-    )
 
 
 def _to_tensor(pictures: Pictures, like: Tensor) -> Tensor:

@@ -143,6 +143,7 @@ class FakeSession:
 
     frames_in = 12
     device = "cpu"
+    expected_s: float | None = None
 
     def __init__(self, height: int, width: int, chunk_s: float, faults: list[Exception]) -> None:
         self.height, self.width = height, width
@@ -185,7 +186,7 @@ class FakeSession:
         else:
             self._waiting += list(255 - chunk.control)
         frames, self._waiting = np.stack(self._waiting[:count]), self._waiting[count:]
-        emit(ChunkOutput(frames, Mode(f"V2V {chunk.annotator}", "fake"), heard.version, {}))
+        emit(ChunkOutput(frames, Mode(f"V2V {chunk.annotator}", "fake"), heard.version, {}, "2 steps"))
 
     def reference(self, picture: Image, fit: str = "white") -> Any:
         return SimpleNamespace(level=int(picture.mean()), fit=fit)

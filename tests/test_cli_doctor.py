@@ -11,6 +11,8 @@ from controllers.osc import OscServer
 from engine import doctor
 from engine.core.errors import SourceError, WeightsError
 from engine.doctor import CHECKS, Finding, main
+from engine.model.attention import attend
+from engine.model.kernels import Chosen, Trial
 
 
 def raising(error: Exception) -> Callable[[], Finding]:
@@ -106,3 +108,12 @@ def test_every_check_answers_on_this_machine(name: str, check: Callable[[], Find
 
 def test_the_osc_port_is_the_one_that_is_listened_on() -> None:
     assert inspect.signature(OscServer).parameters["port"].default == doctor.OSC_PORT
+
+
+def test_a_wrong_attention_kernel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.attention().status == "ok"
+    refused = Trial("sage", 0.5, refused="wrong by 50.0% on a card")
+    found = Chosen("sdpa", attend, (Trial("sdpa", 0.0), refused))
+    monkeypatch.setattr("engine.model.kernels.choose", lambda *given: found)
+    finding = doctor.attention()
+    assert finding.status == "warn" and "sage refused: wrong by 50.0%" in finding.text and finding.fix

@@ -15,7 +15,7 @@ from engine.cli import main
 from engine.core.automation import parse_move
 from engine.core.errors import OutputError, ParameterError, SourceError
 from engine.core.types import ControlFrame, Frame, Image
-from engine.render import Stream, Timeline, generate, render, settings, source_frames
+from engine.render import Stream, Timeline, annotate, generate, render, settings, source_frames
 from engine.session import ChunkInput, ChunkOutput
 from engine.video.opencv import cv2
 from tests.echo import EchoSession
@@ -131,18 +131,19 @@ def test_pictures_lead_a_rendered_file_too(tmp_path: Path) -> None:
         "reference.2.file": str(tmp_path / "ref.png"), "extension.last": str(tmp_path / "ref.png"),
         "extension.chunks": 2,
     }  # fmt: skip
-    controls = [
-        ControlFrame(Frame(picture(index), 0.0, index), 255 - picture(index), None, "edges", True, "")
-        for index in range(36)
-    ]
-    frames = list(generate(iter(controls), Stream(session, Timeline(settings(values)))))
+    timeline = Timeline(settings(values))
+    stream = Stream(session, timeline)
+    pictures = (picture(index) for index in range(36))
+    controls = annotate(pictures, timeline, lambda now: stream.given(now).mask)
+    frames = list(generate(controls, stream))
     for index, frame in enumerate(frames):
         assert (frame[1:, : WIDTH // 2] == 128).all(), "what this session makes of everything at scale 0"
         assert np.array_equal(frame[1:, WIDTH // 2 :], picture(index)[1:, WIDTH // 2 :]), "kept, and in step"
     assert [len(chunk.references) for chunk in session.chunks] == [1] * 4
     assert [chunk.last_strength for chunk in session.chunks if chunk.last is not None] == [0.5, 1.0]
     with pytest.raises(SourceError, match=r"gone\.png"):
-        list(generate(iter(controls), Stream(session, Timeline(settings({"mask.file": "/gone.png"})))))
+        lost = Stream(session, Timeline(settings({"mask.file": "/gone.png"})))
+        list(annotate([picture(0)], lost.timeline, lambda now: lost.given(now).mask))
 
 
 def test_masks_go_along_and_no_control_is_no_control() -> None:

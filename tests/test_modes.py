@@ -72,6 +72,56 @@ def test_truth_table(references: int, video: bool) -> None:
             assert (word in mode.reason) == there, (word, mode)
 
 
+@pytest.mark.parametrize("references", range(4))
+@pytest.mark.parametrize("video", [False, True])
+@pytest.mark.parametrize("second", [False, True])
+def test_truth_table_of_the_canvas(references: int, video: bool, second: bool) -> None:
+    """Each combination on a canvas of which 75 % lie around the camera: kept, masked inside, or all led."""
+    drawn_by = (("pose", 0.8), ("depth", 0.3)) if second else (("pose", 1.0),)
+    pose = "pose 0.80 + depth 0.30" if second else "pose 1.00"
+    for control, inside, first, last in product(("none", "kept", "led"), (False, True), *[(False, True)] * 2):
+        # The camera's own quarter: kept whole, half of it masked, or (not kept) all of it generated.
+        kept = None if control == "led" else 0.125 if inside else 0.25
+        there = replace(
+            combination(True, False, first, last, references, video),
+            annotator="none" if control == "none" else "pose",
+            drawn_by=() if control == "none" else drawn_by,
+            kept=kept,
+            around=0.75,
+        )
+        mode = mode_of(there)
+        names = ["EXTEND"] if first or last else []
+        names += ["OUTPAINT"]
+        names += ["V2V"] if kept is None else ["INPAINT"] if inside else []
+        names += ["R2V"] if references else []
+        assert mode.name == " + ".join(names), there
+        part = "control" if kept is None else "masked"
+        assert mode.layout == tuple(place.format(part) for place in LAYOUTS[first, last])
+        leads = control == "led" or (control == "kept" and inside)
+        for word, said in (
+            ("75 % outside", True), (f"{pose},", leads), ("12 % kept", kept == 0.125),
+            ("25 % kept", False), ("none", False), ("ignored", control == "kept" and not inside),
+            ("outside at 1.00", not leads),
+        ):  # fmt: skip
+            assert (word in mode.reason) == said, (word, mode)
+        assert mode_of(replace(there, scale=0.0)).name == ("V2V" if video else "T2V")
+
+
+def test_the_lamp_names_a_second_annotator_and_how_strongly_each_leads() -> None:
+    both = Present(control=True, annotator="pose", drawn_by=(("pose", 1.0), ("depth", 0.375)), scale=0.8)
+    assert mode_of(both) == Mode("V2V", "pose 0.80 + depth 0.30", ("control",) * 3)
+    alone = replace(both, annotator="none", drawn_by=(("depth", 0.5),))
+    assert mode_of(alone).reason == "depth 0.40"
+    gray = replace(both, annotator="none", drawn_by=(), kept=0.4)
+    assert mode_of(gray).reason == "40 % kept at 0.80", "a mask alone is drawn by nobody"
+
+
+def test_a_camera_picture_that_is_kept_whole_makes_the_annotator_useless_and_that_is_said() -> None:
+    there = Present(control=True, annotator="scribble", drawn_by=(("scribble", 1.0),), kept=0.25, around=0.75)
+    assert mode_of(there).reason == ("75 % outside at 1.00; scribble ignored: the camera's picture is kept")
+    assert mode_of(replace(there, kept=0.24)).name == "OUTPAINT", "its border moved"
+
+
 def test_scale_zero_is_text_alone_whatever_is_present() -> None:
     for control, mask, first, last in product(*[(False, True)] * 4):
         for references in range(4):

@@ -6,13 +6,17 @@ is asserted on a clock of its own in tests/stages/test_output.py.
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.core.errors import AnnotatorError, EngineError, OutputError, ParameterError
+from engine.core.parameters import Value
 from engine.core.store import Store
 from engine.core.types import OutputFrame
 from engine.runtime import Runtime
+from engine.stages.pictures import keep_mask
 from tests.conftest import OUR_THREADS
 from tests.fakes import (
     FakeAnnotators,
@@ -194,6 +198,35 @@ def test_knob_storm_ends_on_the_last_value_and_costs_no_frame(live: Stage) -> No
     assert first is not None and last is not None and last.index > first.index
     assert live.runtime.status().errors == ()
     assert len(live.engine.sessions) == 1
+
+
+def test_modes_masks_and_canvas_change_during_the_show_and_it_never_stops(
+    live: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CUELIGHT_HOME", str(tmp_path))
+    live.until_rung("generated")
+    session = live.engine.sessions[0]
+    mask = np.zeros((128, 224), np.uint8)
+    mask[:, :100] = 255
+    changes: list[dict[str, Value]] = [
+        {"canvas.zoom": 2.0, "canvas.x": -1.0},
+        {"canvas.fit": "whole", "canvas.keep": False},
+        {"mask.file": keep_mask(mask)},
+        {"mask.file": "gone.png", "canvas.zoom": 1.0, "canvas.fit": "crop"},
+        {"mask.file": keep_mask(255 - mask), "canvas.keep": True},
+        {"annotator.name": "layout", "layout.x": 0.1},
+        {"mask.file": "", "annotator.name": "scribble"},
+    ]
+    for values in changes:
+        made = len(session.steps)
+        live.store.set_many(values, "osc")
+        until(lambda made=made: len(session.steps) >= made + 2, f"chunks after {values}")
+        live.until_rung("generated")
+    assert live.engine.sessions == [session] and session.resets == 0
+    assert live.runtime.status().errors == () and live.runtime.status().engine == "running"
+    seen = [step.around for step, _, _ in session.steps]
+    assert 0.75 in seen and seen[-1] == 0.0
+    assert any(step.mask is not None and (step.mask[-1] == mask).all() for step, _, _ in session.steps)
 
 
 def test_full_disk_stops_the_recording_not_the_show(live: Stage) -> None:

@@ -234,6 +234,8 @@ def test_a_step_list_by_hand_and_literal_timesteps(pipeline: Pipeline) -> None:
         return pictures(outputs)
 
     even = made(Settings(steps=2))
+    assert np.array_equal(made(Settings()), even), "as many as the embedded model wants"
+    assert not np.array_equal(made(Settings(steps=4)), even), "what somebody chose stays"
     assert np.array_equal(made(Settings(steps=4, step_list=(1000, 500))), even)
     assert not np.array_equal(made(Settings(step_list=(1000, 700, 300))), even)
     assert not np.array_equal(made(Settings(steps=2, warped=False)), even)
@@ -462,3 +464,38 @@ def test_a_chunk_of_one_latent_has_room_for_the_stronger_key_frame(pipeline: Pip
     both = ChunkInput(None, None, "none", first=still(1), last=still(2), first_strength=0.5)
     (made,) = run(session, [both], steps=1)
     assert made.mode.layout == ("given",) and made.mode.reason == "last frame at 1.00"
+
+
+def test_steps_give_way_for_a_deadline_only_where_they_are_left_to_the_program(pipeline: Pipeline) -> None:
+    session = Session(pipeline, SIZE, SIZE)
+    words, made = session.conditioning("gold"), list[ChunkOutput]()
+
+    def play(settings: Settings, chunks: int) -> list[str]:
+        before = len(made)
+        for _ in range(chunks):
+            session.step(control(), lambda: Live(1.0, 0), words, settings, emit=made.append)
+        return [output.effort for output in made[before:]]
+
+    assert play(Settings(deadline_s=1e-6), 3)[0] == "2 steps", "nothing was measured yet"
+    assert session.expected_s is not None and session.expected_s > 0
+    assert play(Settings(deadline_s=1e-6), 1) == ["1 step"]
+    assert play(Settings(deadline_s=60.0), 1) == play(Settings(), 1) == ["2 steps"]
+    assert play(Settings(steps=3, deadline_s=1e-6), 1) == ["3 steps"], "chosen by hand"
+    assert play(Settings(step_list=(1000, 600), deadline_s=1e-6), 1) == ["2 steps"]
+
+
+def test_hints_are_made_at_fewer_steps_where_that_passed_for_these_weights(pipeline: Pipeline) -> None:
+    timesteps = tuple(round(step.t, 1) for step in pipeline.schedule.steps(nominal_steps(4)))
+    proven = replace(pipeline, passed=frozenset({("one", timesteps)}))
+
+    def efforts(model: Pipeline, settings: Settings) -> list[str]:
+        session, made = Session(model, SIZE, SIZE), list[ChunkOutput]()
+        session.step(
+            control(), lambda: Live(1.0, 0), session.conditioning("gold"), settings, emit=made.append
+        )
+        return [output.effort for output in made]
+
+    assert efforts(proven, Settings(steps=4)) == ["4 steps, hints at 1"]
+    assert efforts(proven, Settings(steps=4, hints="two")) == ["4 steps, hints at 2"]
+    assert efforts(proven, Settings(steps=4, hints="every")) == ["4 steps"]
+    assert efforts(proven, Settings(steps=3)) == efforts(pipeline, Settings(steps=3)) == ["3 steps"]

@@ -115,6 +115,7 @@ class Segments(QWidget):
         super().__init__()
         assert row.low is not None and row.high is not None
         self._values = list(range(int(row.low), int(row.high) + 1))
+        self._words = {number: str(number) for number in self._values} | ({0: row.zero} if row.zero else {})
         self._value: Value = row.default
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -159,7 +160,7 @@ class Segments(QWidget):
                 painter.setBrush(QColor("#3F4142"))
                 painter.drawRoundedRect(cell.adjusted(3, 3, -3, -3), 4, 4)
             painter.setPen(QColor(theme.LIVE if chosen else theme.SECONDARY))
-            painter.drawText(cell, Qt.AlignmentFlag.AlignCenter, str(number))
+            painter.drawText(cell, Qt.AlignmentFlag.AlignCenter, self._words[number])
         painter.end()
 
     def _choose(self, index: int) -> None:

@@ -17,7 +17,7 @@ from engine.video.annotators import ANNOTATORS, AnnotatorRow
 KEY = "annotator.name"
 SECOND, SECOND_GAIN = "annotator.second", "annotator.second_gain"
 SMOOTHING, HOLD = "annotator.smoothing", "annotator.hold"
-MASK, GROW, INVERT = "mask.source", "mask.grow", "mask.invert"
+MASK, INVERT = "mask.source", "mask.invert"
 _LABEL_PX = 54
 
 
@@ -95,7 +95,7 @@ def _facts(chosen: AnnotatorRow) -> list[str]:
 
 
 class ControlPanel(Panel):
-    """What is composed with the annotator's picture: a second one, a mask; and how steady all of it is."""
+    """What is composed with the annotator's picture: a second one; and how steady both are."""
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()
@@ -103,28 +103,23 @@ class ControlPanel(Panel):
         labels = {name: one.label for name, one in ANNOTATORS.items()}
         self.second = Picker([(name, labels[name]) for name in row(SECOND).choices])
         self.second_gain = Slider(row(SECOND_GAIN))
-        self.mask_source = Picker([(name, name.capitalize()) for name in row(MASK).choices])
-        self.grow = Slider(row(GROW))
         self.smoothing = Slider(row(SMOOTHING))
         self.hold = Slider(row(HOLD))
         self.body.setSpacing(4)
         for key, control, label in (
             (SECOND, self.second, "Second"),
             (SECOND_GAIN, self.second_gain, "Gain"),
-            (MASK, self.mask_source, "Mask"),
-            (GROW, self.grow, "Grow"),
             (SMOOTHING, self.smoothing, "Smooth"),
             (HOLD, self.hold, "Hold"),
         ):
             self.body.addWidget(ParameterRow(key, bridge, "beside", control, label, _LABEL_PX))
         self.body.addStretch(1)
-        for key in (KEY, SECOND, MASK):
+        for key in (KEY, SECOND):
             bridge.watch(key, self._show_use)
 
     def _show_use(self, _value: Value) -> None:
         """Hatch what changes nothing with the present choices."""
-        name, second, mask = (str(self._bridge.get(key)) for key in (KEY, SECOND, MASK))
+        name, second = (str(self._bridge.get(key)) for key in (KEY, SECOND))
         same = second == name and second != "none"
         self.second.show_idle(same)
         self.second_gain.show_idle(second == "none" or same)
-        self.grow.show_idle(mask == "none" and not ANNOTATORS[name].masks)

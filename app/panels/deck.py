@@ -6,9 +6,11 @@ from functools import partial
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
+_MOST_TABS = 5  # side by side in the narrowest window
+
 
 class Deck(QWidget):
-    """A row of tabs over the pages they open; the first page is open until told otherwise."""
+    """Tabs over the pages they open; the first page is open until told otherwise."""
 
     def __init__(self, pages: Mapping[str, QWidget]) -> None:
         super().__init__()
@@ -16,9 +18,16 @@ class Deck(QWidget):
         self._names = list(pages)
         self.tabs: dict[str, QPushButton] = {}
         group = QButtonGroup(self)
-        line = QHBoxLayout()
-        line.setSpacing(0)
-        for name, page in pages.items():
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        lines = -(-len(pages) // _MOST_TABS)
+        each = -(-len(pages) // lines)
+        for index, (name, page) in enumerate(pages.items()):
+            if index % each == 0:
+                line = QHBoxLayout()
+                line.setSpacing(0)
+                layout.addLayout(line)
             self._stack.addWidget(page)
             tab = QPushButton(name)
             tab.setObjectName("tab")
@@ -30,10 +39,6 @@ class Deck(QWidget):
             # A long name needs more of the room; the rest is the frame around it.
             line.addWidget(tab, tab.fontMetrics().horizontalAdvance(name) + 4)
             self.tabs[name] = tab
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addLayout(line)
         layout.addWidget(self._stack, 1)
         self.open(self._names[0])
 

@@ -13,6 +13,7 @@ from app import theme
 from app.bridge import Bridge
 from app.controls.choices import Picker
 from app.controls.numbers import Slider
+from app.file_dialog import file_dialog
 from app.panels.frame import OneLine, Panel, secondary_label
 from app.parameter_widgets import ParameterRow
 from engine.core.parameters import LORA_SLOTS, Value, row
@@ -128,16 +129,7 @@ class LorasPanel(Panel):
         """Ask for a file for `slot` (from 1) without stopping anything: the dialog is dark, and not modal."""
         self._asking = slot
         if self.dialog is None:
-            self.dialog = QFileDialog(self.window())
-            self.dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
-            self.dialog.setOption(QFileDialog.Option.HideNameFilterDetails)
-            folder = models_dir() / FOLDER
-            self.dialog.setDirectory(str(folder if folder.is_dir() else Path.home()))
-            self.dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-            self.dialog.setNameFilters(list(_FILTERS))
-            self.dialog.setModal(False)
-            self.dialog.resize(860, 520)
-            self.dialog.fileSelected.connect(self._chosen)
+            self.dialog = file_dialog(self.window(), _FILTERS, self._chosen, models_dir() / FOLDER)
         self.dialog.setWindowTitle(f"LoRA for slot {slot}")
         self.dialog.show()
         self.dialog.raise_()

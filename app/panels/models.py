@@ -24,6 +24,7 @@ USUAL = {
 }
 STEP_LIST = "engine.step_list"
 TEXT_ENCODER = "engine.text_encoder"
+HINTS, RATE = "vace.hints", "engine.rate"
 ADVANCED_SWITCHES = ("engine.warp", "engine.fp8")
 _LARGEST_ROLLED = 99_999  # a seed one can read out to somebody
 
@@ -87,6 +88,10 @@ class ModelsPanel(Panel):
         column.addWidget(steps)
         encoder = ParameterRow(TEXT_ENCODER, self._bridge, "beside", label="Text")
         column.addWidget(encoder)
+        hints = ParameterRow(HINTS, self._bridge, "beside", label="Hints")
+        column.addWidget(hints)
+        rate = ParameterRow(RATE, self._bridge, "beside", label="Least")
+        column.addWidget(rate)
         switches = QHBoxLayout()
         switches.setSpacing(4)
         chips = [
@@ -96,14 +101,14 @@ class ModelsPanel(Panel):
             switches.addWidget(chip)
         switches.addStretch(1)
         column.addLayout(switches)
-        self.rows += [steps, encoder, *chips]
+        self.rows += [steps, encoder, hints, rate, *chips]
         return page
 
     def _fold(self) -> QPushButton:
         button = QPushButton()
         button.setObjectName("quiet")
         button.setCheckable(True)
-        button.setToolTip("Step list, text encoder, warping and precision")
+        button.setToolTip("Step list, text encoder, hints, least rate, warping and precision")
         button.setCursor(Qt.CursorShape.PointingHandCursor)
         button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         return button

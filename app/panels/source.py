@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 from app.bridge import Bridge
 from app.controls.choices import Picker
 from app.controls.switches import Chip
+from app.file_dialog import file_dialog
 from app.panels.frame import OneLine
 from app.parameter_widgets import ParameterRow
 from app.preview import Preview
@@ -117,15 +118,8 @@ class SourcePanel(QWidget):
     def open_dialog(self) -> None:
         """Ask for a file without stopping anything: the dialog is dark, and not modal."""
         if self.dialog is None:
-            self.dialog = QFileDialog(self.window(), "Play a clip or a picture")
-            self.dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
-            self.dialog.setOption(QFileDialog.Option.HideNameFilterDetails)
-            self.dialog.setDirectory(str(Path.home()))
-            self.dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-            self.dialog.setNameFilters(list(_FILTERS))
-            self.dialog.setModal(False)
-            self.dialog.resize(860, 520)
-            self.dialog.fileSelected.connect(self.choose_file)
+            self.dialog = file_dialog(self.window(), _FILTERS, self.choose_file)
+            self.dialog.setWindowTitle("Play a clip or a picture")
         self.dialog.show()
         self.dialog.raise_()
 

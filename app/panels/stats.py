@@ -148,8 +148,10 @@ class StatusStrip(QFrame):
         """Show a status of the runtime, and how MIDI and OSC are."""
         self._show_mode(status)
         self._show_rung(status)
+        expected = f", {status.expected_ms:.0f} ms expected" if status.expected_ms else ""
         self.generated.display(
-            Shown(f"{status.fps_generated:.1f}", "fps"), f"{status.chunk_ms:.0f} ms per chunk"
+            Shown(f"{status.fps_generated:.1f}", "fps"),
+            f"{status.chunk_ms:.0f} ms per chunk{expected}\n{status.effort}".strip(),
         )
         self.output.display(Shown(f"{status.fps_output:.1f}", "fps"), f"{status.repeats} frames shown twice")
         self.latency.display(_latency(status.latency_ms), "from capture to screen, measured")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from engine.bench.compare import Comparison, compare, comparison_lines
 from engine.bench.machine import describe_machine
 from engine.bench.measure import Result, measure
 from engine.bench.plan import SUITE, SUITE_S, Plan
@@ -30,7 +31,8 @@ Document = dict[str, object]
 def main(plan: Plan) -> Document:
     """Measure one pipeline and print its table. Raises EngineError or WeightsError."""
     result = _measured(plan)
-    print(heading(plan), *lines(result), sep="\n")
+    told = comparison_lines(result) if isinstance(result, Comparison) else lines(result)
+    print(heading(plan), *told, sep="\n")
     return describe_machine() | result.document()
 
 
@@ -39,7 +41,7 @@ def suite(
     *,
     seconds: float = SUITE_S,
     on_gpu: bool | None = None,
-    run: Callable[[Plan], Result] | None = None,
+    run: Callable[[Plan], Result | Comparison] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Document:
     """Measure a list of plans one after the other, a line each; ends within about `seconds`.
@@ -64,7 +66,7 @@ def suite(
     return describe_machine() | {"rows": rows}
 
 
-def _row(plan: Plan, run: Callable[[Plan], Result]) -> Document:
+def _row(plan: Plan, run: Callable[[Plan], Result | Comparison]) -> Document:
     """What came of one plan; an error that can be explained becomes its note."""
     try:
         return run(plan).document()
@@ -72,6 +74,7 @@ def _row(plan: Plan, run: Callable[[Plan], Result]) -> Document:
         return plan.document() | {"note": f"not measured: {error.what}"}
 
 
-def _measured(plan: Plan) -> Result:
+def _measured(plan: Plan) -> Result | Comparison:
     pipeline, origin = make_pipeline(plan)
-    return measure(pipeline, replace(plan, weights=origin))
+    plan = replace(plan, weights=origin)
+    return compare(pipeline, plan) if plan.against else measure(pipeline, plan)

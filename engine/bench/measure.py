@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from engine.bench.plan import Mode, Plan
 from engine.bench.roof import Roof, count_operations, measure_roof
 from engine.bench.stages import HINTS, StageClock, listening, synchronize
 from engine.model.load import Pipeline
+from engine.model.references import Reference
 from engine.session import ChunkInput, ChunkOutput, Live, Pictures, Session, Settings
 
 PROMPTS = ("a figure of red gold in the night", "a forest of glass, morning")
@@ -43,6 +44,7 @@ class Result:
     roof: Roof
     roof_ms: float
     precision: str
+    kernel: str
 
     @property
     def fraction(self) -> float:
@@ -62,7 +64,7 @@ def measure(pipeline: Pipeline, plan: Plan) -> Result:
     """Run a plan on a loaded pipeline, at the plan's size. Raises EngineError for an impossible size."""
     if pipeline.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(pipeline.device)
-    run = _Run(Session(pipeline, *plan.picture), plan)
+    run = Stream(Session(pipeline, *plan.picture), plan)
     cold = run.chunk()
     for _ in range(plan.warm_up - 1):
         run.chunk()
@@ -93,10 +95,11 @@ def measure(pipeline: Pipeline, plan: Plan) -> Result:
         roof=roof,
         roof_ms=1000 * roof.seconds(operations, _weight_bytes(pipeline)),
         precision=str(pipeline.dtype).removeprefix("torch."),
+        kernel=pipeline.attention.name,
     )
 
 
-class _Run:
+class Stream:
     """A stream that is fed the same moving pictures again and again."""
 
     def __init__(self, session: Session, plan: Plan, live: Callable[[], None] = lambda: None) -> None:
@@ -104,9 +107,14 @@ class _Run:
         self.session, self.shown = session, 0
         self.emitted: Callable[[], None] = lambda: None
         self._plan, self._told = plan, live
+        self._settings = Settings(steps=plan.steps, hints=plan.hints)
         self._said = PROMPTS[0]
         self._conditionings = {text: session.conditioning(text) for text in PROMPTS}
         self._last = 0.0
+        self._references: tuple[Reference, ...] = ()
+        if plan.mode == "references":
+            waves = _waves(2, *plan.picture)
+            self._references = tuple(session.reference(picture) for picture in waves)
 
     def chunk(self, prompt: str | None = None) -> float:
         """Make one chunk; seconds from the last chunk's pictures to its own (a stream's first: from now)."""
@@ -115,8 +123,9 @@ class _Run:
         before = self._last or began
         plan = self._plan
         chunk = chunk_input(plan.mode, self.session.frames_in, *plan.picture)
+        chunk = replace(chunk, references=self._references)
         words = self._conditionings[self._said]
-        self.session.step(chunk, self._live, words, Settings(steps=plan.steps), emit=self._emit)
+        self.session.step(chunk, self._live, words, self._settings, emit=self._emit)
         return self._last - before
 
     def begin_anew(self) -> None:
@@ -136,8 +145,15 @@ class _Run:
 
 
 def chunk_input(mode: Mode, frames: int, height: int, width: int) -> ChunkInput:
-    """Pictures of gray waves that move, and for inpainting a mask that keeps the left half."""
-    control = None if mode == "none" else _waves(frames, height, width)
+    """Pictures of gray waves that move, or what else the mode takes but for references.
+
+    For inpainting a mask keeps the left half; a layout is two plain shapes that move over white.
+    """
+    if mode == "extension":
+        return ChunkInput(None, None, mode, first=_waves(1, height, width)[0])
+    if mode == "layout":
+        return ChunkInput(_shapes(frames, height, width), None, mode)
+    control = None if mode in ("none", "references") else _waves(frames, height, width)
     mask = None
     if mode == "inpaint":
         mask = np.zeros((frames, height, width), np.uint8)
@@ -153,6 +169,16 @@ def _waves(frames: int, height: int, width: int) -> Pictures:
     return np.repeat(wave.astype(np.uint8)[..., None], 3, axis=-1)
 
 
+def _shapes(frames: int, height: int, width: int) -> Pictures:
+    """u8 `[F, H, W, 3]`: white, with a dark and a gray rectangle that move apart."""
+    made = np.full((frames, height, width, 3), 255, np.uint8)
+    for index, picture in enumerate(made):
+        moved = index % (width // 8)
+        picture[height // 4 : height // 2, moved : moved + width // 4] = 40
+        picture[height // 2 :, width // 2 - moved : width - moved] = 128
+    return made
+
+
 def _stages(pipeline: Pipeline, plan: Plan) -> dict[str, float]:
     """Median milliseconds of each stage of a chunk in the middle of a stream."""
     clock = StageClock(pipeline.device)
@@ -165,7 +191,7 @@ def _stages(pipeline: Pipeline, plan: Plan) -> dict[str, float]:
         def emitted() -> None:
             clock.phase = "clean pass"
 
-        run = _Run(Session(heard, *plan.picture), plan, denoising)
+        run = Stream(Session(heard, *plan.picture), plan, denoising)
         run.emitted = emitted
         for _ in range(plan.warm_up + STAGED):
             clock.restart()

@@ -6,17 +6,24 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from engine.core.errors import EngineError
+from engine.model.hints import HintChoice
+from engine.model.kernels import AUTO
 from engine.model.pipelines import pipeline_spec
 from engine.model.spec import POCKET, WAN_14B
 from engine.model.vae import VAEKind
 
-Mode = Literal["none", "depth", "inpaint"]
-"""Text only; a control picture of any kind; a control picture and a mask that keeps half of it."""
+Mode = Literal["none", "depth", "inpaint", "layout", "extension", "references"]
+"""Text only; a control picture of any kind; one and a mask that keeps half of it; plain shapes on white; a
+key frame at the beginning of every chunk; two reference pictures and nothing else.
+"""
 
 Precision = Literal["auto", "fp32", "bf16", "fp8"]
 """Of the networks; auto: what the program would use on this machine. FP8: weights of the blocks only."""
 
 Weights = Literal["installed", "random"]
+
+Rival = Literal["", "eager"]
+"""None; the engine in which nothing that was computed is kept or joined."""
 
 USUAL_SIZES = {POCKET: (128, 224), WAN_14B: (320, 576)}
 USUAL_SIZE = (368, 640)
@@ -30,19 +37,25 @@ SUITE_S = 560.0
 class Plan:
     """One measurement. `size`: height and width in pixels, None: what is usual for the pipeline.
 
+    `steps`: denoising steps, 0: as many as the model wants.
+
     `warm_up` chunks are made before `chunks` are measured. `weights`: random ones even where the pipeline's
-    own are here; afterwards, which it were.
+    own are here; afterwards, which it were. `attention`: a kernel of `kernels.NAMES`.
+    `against`: instead of a full measurement, by turns with this form of the same engine.
     """
 
     pipeline: str = "pocket"
     size: tuple[int, int] | None = None
-    steps: int = 4
+    steps: int = 0
     mode: Mode = "depth"
     vae: VAEKind = "tae"
     precision: Precision = "auto"
     warm_up: int = 3
     chunks: int = 15
     weights: Weights = "installed"
+    hints: HintChoice = "auto"
+    attention: str = AUTO
+    against: Rival = ""
 
     def __post_init__(self) -> None:
         """Refuse counts with which nothing would be measured."""
@@ -57,15 +70,22 @@ class Plan:
         """Height and width. Raises EngineError for a pipeline there is not."""
         return self.size or USUAL_SIZES.get(pipeline_spec(self.pipeline).arch, USUAL_SIZE)
 
+    @property
+    def step_count(self) -> int:
+        """How many denoising steps a chunk takes. Raises EngineError for a pipeline there is not."""
+        return self.steps or pipeline_spec(self.pipeline).steps
+
     def document(self) -> dict[str, object]:
         """As plain values, for JSON."""
         height, width = self.picture
-        return asdict(self) | {"size": f"{height}x{width}"}
+        return asdict(self) | {"size": f"{height}x{width}", "steps": self.step_count}
 
 
 SUITE = (
     Plan("longlive", mode="depth"),
     Plan("longlive", mode="none"),
+    Plan("longlive", mode="depth", hints="one"),
+    Plan("longlive", mode="depth", against="eager"),
     Plan("longlive", mode="inpaint"),
     Plan("longlive", mode="depth", precision="fp8"),
     Plan("longlive", (480, 832), mode="none"),
@@ -74,5 +94,9 @@ SUITE = (
     Plan("longlive", mode="depth", vae="wan"),
     Plan("krea", mode="none"),
     Plan("krea", mode="depth", precision="fp8"),
+    Plan("longlive", mode="depth", hints="two"),
+    Plan("longlive", mode="references"),
+    Plan("longlive", mode="extension"),
+    Plan("pocket", mode="depth"),
 )
 """What `cuelight bench --gpu` measures, the most important first: the list ends when its time is over."""

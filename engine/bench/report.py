@@ -12,9 +12,10 @@ from engine.bench.stages import HINTS, STAGES
 def heading(plan: Plan) -> str:
     """What is measured, in a line."""
     height, width = plan.picture
+    against = f", against {plan.against}" if plan.against else ""
     return (
-        f"{plan.pipeline} {height}x{width}, {plan.steps} steps, mode {plan.mode}, "
-        f"autoencoder {plan.vae}, precision {plan.precision}"
+        f"{plan.pipeline} {height}x{width}, {plan.step_count} steps, mode {plan.mode}, hints {plan.hints}, "
+        f"autoencoder {plan.vae}, precision {plan.precision}, attention {plan.attention}{against}"
     )
 
 
@@ -22,6 +23,9 @@ def outline(row: Mapping[str, object]) -> str:
     """One measured row in a line, or why it was not measured."""
     if "note" in row:
         return str(row["note"])
+    if row.get("against"):
+        times = f"{row['ratio']:.2f} times as fast as {row['against']}"
+        return f"{times}, pictures differ by {row['difference']:.1e}"
     chunk = row["chunk_ms"]
     if not isinstance(chunk, Mapping):
         raise TypeError("a measured row without chunk_ms")
@@ -35,7 +39,7 @@ def outline(row: Mapping[str, object]) -> str:
 def lines(result: Result) -> Iterator[str]:
     """The table of one result."""
     chunk, roof = result.chunk_ms, result.roof
-    yield f"  weights           {result.plan.weights}, {result.precision}"
+    yield f"  weights           {result.plan.weights}, {result.precision}; attention {result.kernel}"
     yield f"  frames/s          {result.fps:.1f}"
     yield "  chunk ms          " + "  ".join(f"{name} {value:.1f}" for name, value in chunk.items())
     for stage in (*STAGES, HOST):

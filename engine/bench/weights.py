@@ -15,6 +15,7 @@ from engine.bench.plan import Plan, Precision, Weights
 from engine.core.errors import EngineError
 from engine.core.paths import models_dir
 from engine.model import registry
+from engine.model.kernels import choose
 from engine.model.load import Choice, Pipeline, best_device, load_pipeline
 from engine.model.pipelines import PipelineSpec, pipeline_spec
 from engine.model.quantize import quantize_blocks
@@ -56,9 +57,17 @@ class RandomText:
 def make_pipeline(plan: Plan) -> tuple[Pipeline, Weights]:
     """The pipeline of a plan, ready for a session, and where its weights are from.
 
-    Bundled pipelines have their own weights; others where all of them are installed. Raises EngineError or
-    WeightsError.
+    Bundled pipelines have their own weights; others where all of them are installed. Raises EngineError, also
+    where the attention kernel that was asked for is wrong here, or WeightsError.
     """
+    pipeline, origin = _made(plan)
+    arch = pipeline.spec.arch
+    kernel = choose(arch.head_dim, pipeline.device, pipeline.dtype, name=plan.attention)
+    return replace(pipeline, attention=kernel), origin
+
+
+def _made(plan: Plan) -> tuple[Pipeline, Weights]:
+    """The networks of a plan."""
     spec = pipeline_spec(plan.pipeline)
     device, usual = best_device()
     dtype = DTYPES.get(plan.precision, usual)

@@ -32,6 +32,7 @@ class Parameter:
     denoising step, the next chunk, or after a reload during which the picture is held.
     `curve` shapes the way from a knob's 0..1 to native units: linear; log (equal ratios, needs
     low > 0); exp (fine at the low end). `macro` rows are the big knobs. `max_length` bounds a text.
+    `zero`: what a whole number of 0 is called where it stands for something else than none.
     """
 
     key: str
@@ -49,6 +50,7 @@ class Parameter:
     effect: Effect
     macro: bool = False
     max_length: int = 0
+    zero: str = ""
 
     @property
     def osc_address(self) -> str:
@@ -61,7 +63,8 @@ class Parameter:
         if self.kind in ("float", "int"):
             low, high = self._range()
             noun = "a number" if self.kind == "float" else "a whole number"
-            return f"{noun} from {low:g} to {high:.10g}{' ' + self.unit if self.unit else ''}"
+            called = f" (0: {self.zero})" if self.zero else ""
+            return f"{noun} from {low:g} to {high:.10g}{' ' + self.unit if self.unit else ''}{called}"
         if self.kind == "bool":
             return "true or false"
         if self.kind == "choice":
@@ -93,6 +96,8 @@ class Parameter:
             if word in _ON or word in _OFF:
                 return word in _ON
             raise self._refused(text)
+        if self.zero and word == self.zero:
+            return self.check(0)
         if self.kind in ("float", "int"):
             try:
                 return self.check(int(word) if self.kind == "int" else float(word))
@@ -276,6 +281,11 @@ TABLE: Mapping[str, Parameter] = _by_key(
             help="How strongly the picture follows the control picture: 0 ignores it, 1 is as trained.",
         ),
         Parameter(
+            key="vace.hints", kind="choice", default="auto", choices=("auto", "every", "two", "one"),
+            group="vace", label="Hints", stage="engine", effect="chunk",
+            help="At how many steps the control is looked at: fewer is faster. Auto: the fewest proven good.",
+        ),
+        Parameter(
             key="prompt.text", kind="text", default="gold figure, night", max_length=2000,
             group="prompt", label="Prompt", stage="engine", effect="chunk",
             help="What to make of the camera picture, in words.",
@@ -303,9 +313,14 @@ TABLE: Mapping[str, Parameter] = _by_key(
         *_lora_rows(),
         *_picture_rows(),
         Parameter(
-            key="engine.steps", kind="int", default=4, low=1, high=4,
+            key="engine.steps", kind="int", default=0, low=0, high=4, zero="auto",
             group="engine", label="Steps", stage="engine", effect="chunk",
-            help="Denoising steps per chunk: fewer is faster and rougher.",
+            help="Denoising steps per chunk: fewer is faster and rougher. Auto: as many as the model wants.",
+        ),
+        Parameter(
+            key="engine.rate", kind="int", default=0, low=0, high=60, unit="frames/s", zero="off",
+            group="engine", label="Least rate", stage="engine", effect="chunk",
+            help="Frames a second to be generated at least: auto steps give way for it. Off: they never do.",
         ),
         Parameter(
             key="engine.seed", kind="int", default=42, low=0, high=2**31 - 1,
@@ -354,6 +369,7 @@ TABLE: Mapping[str, Parameter] = _by_key(
             key="annotator.name", kind="choice", default="scribble",
             choices=(
                 "none", "scribble", "edges", "gray", "pose", "segmentation", "depth", "flow", "face", "hands",
+                "layout",
             ),
             group="annotator", label="Annotator", stage="annotate", effect="chunk",
             help="How the control picture is drawn from the camera.",
@@ -370,7 +386,7 @@ TABLE: Mapping[str, Parameter] = _by_key(
         ),
         Parameter(
             key="annotator.second", kind="choice", default="none",
-            choices=("none", "scribble", "edges", "gray", "pose", "depth", "flow"),
+            choices=("none", "scribble", "edges", "gray", "pose", "depth", "flow", "layout"),
             group="annotator", label="Second annotator", stage="annotate", effect="chunk",
             help="A second control picture, composed with the first: lines are joined, tones are averaged.",
         ),
@@ -419,6 +435,62 @@ TABLE: Mapping[str, Parameter] = _by_key(
             key="mask.feather", kind="float", default=0.02, low=0.0, high=0.2, curve="exp",
             group="mask", label="Feather", stage="engine", effect="chunk",
             help="Width of the soft border between both, in parts of the picture's height.",
+        ),
+        Parameter(
+            key="mask.brush", kind="float", default=0.06, low=0.005, high=0.5, curve="log",
+            group="mask", label="Brush", stage="view", effect="frame",
+            help="Radius of the brush that draws a mask on the pictures, in parts of the picture's height.",
+        ),
+        Parameter(
+            key="canvas.zoom", kind="float", default=1.0, low=1.0, high=3.0,
+            group="canvas", label="Zoom out", stage="annotate", effect="chunk",
+            help="How much smaller the camera's picture lies on the canvas; 1 fills it. Around is generated.",
+        ),
+        Parameter(
+            key="canvas.x", kind="float", default=0.0, low=-1.0, high=1.0,
+            group="canvas", label="Across", stage="annotate", effect="chunk",
+            help="Where the smaller picture lies on the canvas: -1 at the left edge, 1 at the right one.",
+        ),
+        Parameter(
+            key="canvas.y", kind="float", default=0.0, low=-1.0, high=1.0,
+            group="canvas", label="Down", stage="annotate", effect="chunk",
+            help="Where the smaller picture lies on the canvas: -1 at the top, 1 at the bottom.",
+        ),
+        Parameter(
+            key="canvas.fit", kind="choice", default="crop", choices=("crop", "whole"),
+            group="canvas", label="Camera fit", stage="annotate", effect="chunk",
+            help="A camera of another aspect fills the canvas cropped, or lies on it whole and is completed.",
+        ),
+        Parameter(
+            key="canvas.keep", kind="bool", default=True,
+            group="canvas", label="Keep camera", stage="annotate", effect="chunk",
+            help="Keep the camera's picture and generate around it. Off: all is generated, annotators lead.",
+        ),
+        Parameter(
+            key="layout.follow", kind="choice", default="none",
+            choices=("none", "head", "left hand", "right hand", "body"),
+            group="layout", label="Follow", stage="annotate", effect="chunk",
+            help="Which part of the performer carries the layout's box; none: it stays where it was put.",
+        ),
+        Parameter(
+            key="layout.x", kind="float", default=0.5, low=0.0, high=1.0,
+            group="layout", label="Across", stage="annotate", effect="chunk",
+            help="The middle of the layout's box, from the picture's left edge (0) to the right one (1).",
+        ),
+        Parameter(
+            key="layout.y", kind="float", default=0.5, low=0.0, high=1.0,
+            group="layout", label="Down", stage="annotate", effect="chunk",
+            help="The middle of the layout's box, from the picture's top (0) to the bottom (1).",
+        ),
+        Parameter(
+            key="layout.width", kind="float", default=0.3, low=0.02, high=1.0,
+            group="layout", label="Width", stage="annotate", effect="chunk",
+            help="How wide the layout's box is, in parts of the picture's width.",
+        ),
+        Parameter(
+            key="layout.height", kind="float", default=0.5, low=0.02, high=1.0,
+            group="layout", label="Height", stage="annotate", effect="chunk",
+            help="How high the layout's box is, in parts of the picture's height.",
         ),
         Parameter(
             key="source.uri", kind="text", default="demo", max_length=1000,

@@ -28,7 +28,9 @@ class ControlFrame:
 
     `control` is u8 [H, W, 3] or None; `mask` is u8 [H, W] or None (255 = generate, 0 = keep).
     `found` is False when the annotator looked for something (a body) and saw none; `note` says why
-    there is nothing to see, for the operator.
+    there is nothing to see, for the operator. `drawn_by`: who drew the control picture, each with its gain;
+    empty says that `annotator` did. `around` is the share of the picture, 0..1, that lies outside the
+    camera's.
     """
 
     frame: Frame
@@ -37,6 +39,8 @@ class ControlFrame:
     annotator: str
     found: bool
     note: str
+    drawn_by: tuple[tuple[str, float], ...] = ()
+    around: float = 0.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from engine.core.paths import assets_dir, cache_dir, models_dir
 from engine.model import registry
 from engine.model.checkpoint import ENTRIES, open_checkpoint
 from engine.model.embedding_store import EmbeddingStore
+from engine.model.hints import Passed, passed_of
+from engine.model.kernels import USUAL, Chosen, choose
 from engine.model.lora import merge_builtin
 from engine.model.lora_file import read_lora
 from engine.model.pipelines import PipelineSpec, pipeline_spec
@@ -28,7 +31,10 @@ from engine.model.vae import VAE, VAEKind, load_vae
 from engine.model.wan import CausalWan
 from engine.model.weights import load_strict, on_meta
 
+_log = logging.getLogger(__name__)
+
 VACE = ("vace_blocks.", "vace_patch_embedding.")
+VERDICTS = "hints.json"
 KEPT_BYTES = 8 * 2**30
 """Up to this size the weights before quantisation stay in main memory, for chunks that must be exact."""
 TEXT_ROLES = {"text", *registry.TOKENIZER_ROLES}
@@ -56,7 +62,11 @@ class Installed:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A loaded pipeline: its row and its networks, on one device in one precision."""
+    """A loaded pipeline: its row and its networks, on one device in one precision.
+
+    `passed`: which hint policies the gate let pass for these weights. `attention`: the kernel of its
+    self-attention, and what was tried.
+    """
 
     spec: PipelineSpec
     dit: CausalWan
@@ -65,6 +75,8 @@ class Pipeline:
     schedule: Schedule
     device: torch.device
     dtype: torch.dtype
+    passed: Passed = frozenset()
+    attention: Chosen = USUAL
 
 
 def best_device() -> tuple[torch.device, torch.dtype]:
@@ -83,7 +95,17 @@ def load_pipeline(name: str, choice: Choice | None = None) -> Pipeline:
     them).
     """
     spec = pipeline_spec(name)
-    return _bundled(spec) if spec.files is None else _public(spec, spec.files, choice or Choice())
+    made = _bundled(spec) if spec.files is None else _public(spec, spec.files, choice or Choice())
+    attention = choose(made.spec.arch.head_dim, made.device, made.dtype)
+    for notice in attention.notices:
+        _log.warning("%s", notice)
+    return replace(made, passed=passed_of(made.dit, verdict_files(spec)), attention=attention)
+
+
+def verdict_files(spec: PipelineSpec) -> tuple[Path, ...]:
+    """Where it may be written what the gate said: beside bundled weights, and in the user's own file."""
+    bundled = (assets_dir() / spec.bundled / VERDICTS,) if spec.bundled else ()
+    return (*bundled, cache_dir() / VERDICTS)
 
 
 def _bundled(spec: PipelineSpec) -> Pipeline:

@@ -20,9 +20,10 @@ class PipelineSpec:
 
     `policy`: which of the past it sees. `shift`: of its noise schedule. `latents_per_chunk`, and in a
     stream's first chunk `first_latents` (None: the same). `warped`: it was trained with warped timesteps.
-    `prediction`: what the transformer gives, flow in all public checkpoints. `files`: its name in the model
-    registry, None for one whose weights are bundled in the assets folder `bundled`; `tae` are the sizes of
-    a bundled autoencoder. Height and width of its pictures are multiples of `size_multiple` pixels.
+    `prediction`: what the transformer gives, flow in all public checkpoints. `steps`: how many denoising
+    steps it wants; more bring nothing. `files`: its name in the model registry, None for one whose weights
+    are bundled in the assets folder `bundled`; `tae` are the sizes of a bundled autoencoder. Height and width
+    of its pictures are multiples of `size_multiple` pixels.
     """
 
     name: str
@@ -34,6 +35,7 @@ class PipelineSpec:
     first_latents: int | None = None
     warped: bool = True
     prediction: Prediction = "flow"
+    steps: int = 4
     size_multiple: int = 16
     files: str | None = None
     bundled: str = ""
@@ -51,7 +53,7 @@ def _rows(*rows: PipelineSpec) -> dict[str, PipelineSpec]:
 PIPELINES: dict[str, PipelineSpec] = _rows(
     PipelineSpec(
         name="pocket", label="Pocket (embedded, small)", arch=POCKET, bundled="pocket",
-        policy=SinkWindow(window=6, sink=0), shift=5.0, latents_per_chunk=3, prediction="clean",
+        policy=SinkWindow(window=6, sink=0), shift=5.0, latents_per_chunk=3, prediction="clean", steps=2,
     ),
     PipelineSpec(
         name="longlive", label="LongLive 1.3B", arch=WAN_1_3B, files="longlive",

@@ -18,9 +18,10 @@ from engine.model.bank import Bank
 from engine.model.cache import KVCache
 from engine.model.host_memory import keep_freed_memory
 from engine.model.policies import CachePlan, Policy, Rewrite
+from engine.model.savings import ALL, Savings
 from engine.model.tables import Tables, make_tables
 from engine.model.vace import References
-from engine.model.wan import CausalWan, CrossCache
+from engine.model.wan import CausalWan, CrossCache, Hints
 
 CLEAN = 0.0
 """Timestep of passes over finished latents."""
@@ -57,11 +58,12 @@ class LatentStream:
         batch: int = 1,
         attend: Attend = attend,
         vace_attend: Attend = attend,
+        savings: Savings = ALL,
     ) -> None:
         """Allocate all that the stream will ever hold; EngineError when such chunks do not fit the policy.
 
         `latent_size`: (h, w). `dtype`: of the KV cache, the network's own. `policy` may be exchanged
-        between chunks for one with the same slots (another past bias, say).
+        between chunks for one with the same slots (another past bias, say). `savings`: what is kept.
         """
         policy.plan(0, latents_per_chunk)
         if torch.device(device).type == "cpu":
@@ -82,6 +84,7 @@ class LatentStream:
         )
         self._dit = dit
         self._attends = attend, vace_attend
+        self._savings = savings
         self._made: dict[_Kind, Tables] = {}
         self._bank = Bank(self.cache, height // patch_height, width // patch_width)
         self._memory = torch.zeros(batch, policy.remembered, arch.in_dim, height, width, device=device)
@@ -92,6 +95,7 @@ class LatentStream:
         self.start = 0
         self._folded = 0
         self._chunk: _Chunk | None = None
+        self._hints: Hints | None = None
 
     @torch.inference_mode()
     def begin(
@@ -117,6 +121,7 @@ class LatentStream:
                 self.cache.fold(fold)
             self._folded = self.start
         self._chunk = _Chunk(plan, self._tables(plan, latents, references), text)
+        self._hints = None
 
     @torch.inference_mode()
     def predict(
@@ -127,13 +132,25 @@ class LatentStream:
         context: Tensor | None = None,
         context_scale: float | Tensor = 1.0,
         references: References | None = None,
+        keep: bool = False,
+        again: bool = False,
     ) -> Tensor:
         """One denoising call: the network's output for noisy latents `x` [B, F, 16, h, w] at timestep t.
 
         `t`: 0..1000, one for all latents or [B, F]. `context`, `context_scale` and `references` as
-        `CausalWan` takes them. Raises EngineError before `begin`, or when x is not the chunk that was begun.
+        `CausalWan` takes them. `keep`: the hints stay for later calls of this chunk; `again`: hints that were
+        kept are used instead of new ones, under whatever scale is given now. Raises EngineError before
+        `begin`, or when x is not the chunk that was begun.
         """
-        return self._forward(self._running(x), x, t, context, context_scale, references)
+        chunk = self._running(x)
+        t = self._timesteps(x, t)
+        hints = self._hints if again else None
+        wanted = context is not None and (isinstance(context_scale, Tensor) or context_scale != 0)
+        if context is not None and wanted and keep and hints is None and self._dit.vace_layers:
+            hints = self._hints = self._dit.hints(
+                x, t, chunk.text, context, chunk.tables, attend=self._attends[1], references=references
+            )
+        return self._forward(chunk, x, t, context, context_scale, references, hints)
 
     @torch.inference_mode()
     def finish(
@@ -145,12 +162,12 @@ class LatentStream:
         """
         chunk = self._running(x)
         if chunk.plan.clean:
-            self._forward(chunk, x, CLEAN, context, context_scale)
+            self._forward(chunk, x, self._timesteps(x, CLEAN), context, context_scale)
         for commit in chunk.plan.commits:
             self._bank.commit(commit, chunk.text.main)
         self._remember(x)
         self.start += x.shape[1]
-        self._chunk = None
+        self._chunk = self._hints = None
 
     @torch.inference_mode()
     def recache(self, text: CrossCache) -> None:
@@ -171,32 +188,39 @@ class LatentStream:
             parts[0] = anchor().to(parts[0])
         x = torch.cat(parts, dim=1)
         chunk = _Chunk(rewrite.plan, self._tables(rewrite.plan, x.shape[1]), text)
-        self._forward(chunk, x, CLEAN)
+        self._forward(chunk, x, self._timesteps(x, CLEAN))
 
     def _forward(
         self,
         chunk: _Chunk,
         x: Tensor,
-        t: float | Tensor,
+        t: Tensor,
         context: Tensor | None = None,
         context_scale: float | Tensor = 1.0,
         references: References | None = None,
+        hints: Hints | None = None,
     ) -> Tensor:
         attend, vace_attend = self._attends
         flow: Tensor = self._dit(
             x,
-            t if isinstance(t, Tensor) else torch.full(x.shape[:2], t, device=x.device),
-            chunk.text,
+            t,
+            chunk.text if self._savings.text else chunk.text.rows,
             cache=self.cache,
             plan=chunk.plan,
             context=context,
             context_scale=context_scale,
             attend=attend,
             vace_attend=vace_attend,
-            tables=chunk.tables,
+            tables=chunk.tables if self._savings.tables else None,
             references=references,
+            hints=hints,
         )
         return flow
+
+    @staticmethod
+    def _timesteps(x: Tensor, t: float | Tensor) -> Tensor:
+        """One timestep for each latent of the chunk."""
+        return t if isinstance(t, Tensor) else torch.full(x.shape[:2], t, device=x.device)
 
     def _running(self, x: Tensor) -> _Chunk:
         if self._chunk is None:

@@ -5,7 +5,7 @@ Shape letters: B batch, F latents of the chunk, h w latent size, N = F*T tokens 
 C channels, L text rows, D text channels, K latents of the context.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,13 +21,20 @@ from engine.model.spec import Arch
 from engine.model.tables import Tables, make_tables
 from engine.model.vace import References, VaceBlock, fit_context, scaled
 
+Hints = Mapping[int, Tensor]
+"""What the branch gives to main blocks, by their number, each [B, N, C] and not yet scaled."""
+
 
 @dataclass(frozen=True)
 class CrossCache:
-    """Keys and values of one text for every block: made once per prompt, good for every step."""
+    """Keys and values of one text for every block: made once per prompt, good for every step.
+
+    `rows`: the embedded text [B, text_len, D] that they were made of.
+    """
 
     main: tuple[TextKV, ...]
     vace: tuple[TextKV, ...]
+    rows: Tensor
 
 
 def sinusoid(t: Tensor, freq_dim: int) -> Tensor:
@@ -128,11 +135,13 @@ class CausalWan(nn.Module):
         if missing < 0:
             what = f"A text of {text_BLD.shape[1]} rows is longer than the model's {self.arch.text_len}."
             raise EngineError(what, "Shorten the prompt.")
-        text_BLC = self.text_embedding(nn.functional.pad(text_BLD, (0, 0, 0, missing)).to(self._dtype))
+        rows_BLD = nn.functional.pad(text_BLD, (0, 0, 0, missing)).to(self._dtype)
+        text_BLC = self.text_embedding(rows_BLD)
         vace = self.vace_blocks if self.vace_layers else ()
         return CrossCache(
             tuple(block.cross_attn.text_kv(text_BLC) for block in self.blocks),
             tuple(block.cross_attn.text_kv(text_BLC) for block in vace),
+            rows_BLD,
         )
 
     def forward(
@@ -149,6 +158,7 @@ class CausalWan(nn.Module):
         vace_attend: Attend = attend,
         tables: Tables | None = None,
         references: References | None = None,
+        hints: Hints | None = None,
     ) -> Tensor:
         """Flow (noise minus clean) of one chunk, same shape and dtype as `x`.
 
@@ -160,6 +170,7 @@ class CausalWan(nn.Module):
         attend / vace_attend: attention kernels of the self-attention of the main stack and of the branch.
         tables: what `make_tables` made of this plan, size and number of references, where a caller has it
         already. references: pictures that the branch sees besides the context; they need one.
+        hints: what `hints` made earlier in the chunk; then the branch is not run again.
         """
         arch = self.arch
         rows, columns = x.shape[3] // arch.patch[1], x.shape[4] // arch.patch[2]
@@ -175,15 +186,31 @@ class CausalWan(nn.Module):
         bias_M = None if tables.bias_M is None else tables.bias_M.to(x_BNC.dtype)
         view = View(tables.queries, tables.keys if past else tables.queries, attend, past, bias_M)
 
-        hints: dict[int, Tensor] = {}
+        wanted: Hints = {}
         if context is not None and self.vace_layers and not _is_zero(context_scale):
             branch = View(tables.alone, tables.alone, vace_attend)
-            hints = self._hints(x_BNC, context, time_BF6C, text, branch, references)
+            wanted = hints or self._hints(x_BNC, context, time_BF6C, text, branch, references)
 
         for layer, block in enumerate(self.blocks):
-            hint = scaled(hints[layer], context_scale, latents) if layer in hints else None
+            hint = scaled(wanted[layer], context_scale, latents) if layer in wanted else None
             x_BNC = block(x_BNC, time_BF6C, text.main[layer], layer, view, hint)
         return unpatchify(self.head(x_BNC, time_BFC), rows, columns, arch).to(x.dtype)
+
+    def hints(
+        self,
+        x: Tensor,
+        t: Tensor,
+        text: CrossCache,
+        context: Tensor,
+        tables: Tables,
+        *,
+        attend: Attend = attend,
+        references: References | None = None,
+    ) -> Hints:
+        """The branch alone: what `forward` with the same arguments would add, before the context scale."""
+        x_BNC = _tokens(self.patch_embedding(x.transpose(1, 2).to(self._dtype)))
+        view = View(tables.alone, tables.alone, attend)
+        return self._hints(x_BNC, context, self._embed_time(t)[1], text, view, references)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -203,7 +230,7 @@ class CausalWan(nn.Module):
         text: CrossCache,
         view: View,
         references: References | None,
-    ) -> dict[int, Tensor]:
+    ) -> Hints:
         """Hint per main block; the branch sees its own chunk, at positions from 0, and references before it.
 
         The references' own hints are dropped: they have no place in the chunk, so nothing of it moves.
@@ -219,7 +246,7 @@ class CausalWan(nn.Module):
             time_BR6C = time_BF6C[:, :1].expand(-1, references.count, -1, -1)
             time_BF6C = torch.cat((time_BR6C, time_BF6C), dim=1)
         c_BNC = self.vace_blocks[0].before_proj(context_BKC) + x_BNC
-        hints = {}
+        hints: dict[int, Tensor] = {}
         for n, block in enumerate(self.vace_blocks):
             c_BNC = block(c_BNC, time_BF6C, text.vace[n], n, view)
             hints[self.vace_layers[n]] = block.after_proj(c_BNC[:, -tokens:])

@@ -1,4 +1,4 @@
-"""Annotate: fits each frame to the engine's size and draws its control picture. Thread "annotate".
+"""Annotate: lays each frame on the engine's picture and draws its control picture. Thread "annotate".
 
 An annotator that fails costs the control picture, never the frame: the engine then runs without control
 and the operator reads why. It does not know the model.
@@ -9,10 +9,12 @@ from collections.abc import Callable
 from engine.core.channels import Closed, Latest, Ring
 from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Frame, Image
+from engine.stages.pictures import Given
 from engine.stages.reports import Reports, describe
 from engine.video.annotators import Annotation, Annotator
-from engine.video.control import ControlDesk, ControlSettings
-from engine.video.fit import fit_crop
+from engine.video.canvas import Framing, Placement, placed
+from engine.video.control import Composed, ControlDesk, ControlSettings
+from engine.video.layout import Box, Layout
 
 RETRY_S = 2.0
 
@@ -36,17 +38,63 @@ def control_settings(snapshot: Snapshot) -> ControlSettings:
         mask=snapshot.text("mask.source"),
         invert=snapshot.flag("mask.invert"),
         grow=snapshot.number("mask.grow"),
+        keep=snapshot.flag("canvas.keep"),
+    )
+
+
+def framing(snapshot: Snapshot) -> Framing:
+    """How the camera's picture is to lie on the engine's."""
+    return Framing(
+        zoom=snapshot.number("canvas.zoom"),
+        x=snapshot.number("canvas.x"),
+        y=snapshot.number("canvas.y"),
+        whole=snapshot.text("canvas.fit") == "whole",
+    )
+
+
+def layout_box(snapshot: Snapshot) -> Box:
+    """Where the layout's box is to be."""
+    x, y, width, height = (snapshot.number(f"layout.{side}") for side in ("x", "y", "width", "height"))
+    return Box(x, y, width, height, snapshot.text("layout.follow"))
+
+
+def aimed(annotator: Annotator, box: Box) -> Annotator:
+    """`annotator`; told where its box is to be, if it draws one."""
+    if isinstance(annotator, Layout):
+        annotator.box = box
+    return annotator
+
+
+def placement(image: Image, snapshot: Snapshot) -> Placement:
+    """Where `image` (u8 [H, W, 3]), a camera's, lies on the engine's picture."""
+    return placed((image.shape[0], image.shape[1]), engine_size(snapshot), framing(snapshot))
+
+
+def control_frame(frame: Frame, composed: Composed, annotator: str) -> ControlFrame:
+    """What the engine is given of `frame`, as it was composed."""
+    return ControlFrame(
+        Frame(composed.picture, frame.captured_at, frame.index),
+        composed.control,
+        composed.mask,
+        annotator,
+        composed.found,
+        composed.note,
+        composed.drawn_by,
+        composed.around,
     )
 
 
 class AnnotateStage:
-    """Takes the newest of `frames`; gives control frames to the engine and to whoever peeks."""
+    """Takes the newest of `frames`, under the mask of `given`; gives control frames to the engine and to
+    whoever peeks.
+    """
 
     def __init__(
         self,
         store: Store,
         make_annotator: Callable[[str], Annotator],
         frames: Latest[Frame],
+        given: Latest[Given],
         controls: Ring[ControlFrame],
         preview: Latest[ControlFrame],
         reports: Reports,
@@ -56,11 +104,13 @@ class AnnotateStage:
         self._store = store
         self._make_annotator = make_annotator
         self._frames = frames
+        self._given = given
         self._controls = controls
         self._preview = preview
         self._reports = reports
         self._clock = clock
         self._size = (0, 0)
+        self._box = Box()
         self._annotators: dict[str, Annotator] = {}
         self._retry_at: dict[str, float] = {}  # of annotators that failed
         self._faults: dict[str, str] = {}  # what is said of them until then
@@ -72,17 +122,18 @@ class AnnotateStage:
         if frame is None:
             return
         snapshot = self._store.snapshot()
-        size = engine_size(snapshot)
-        if size != self._size:
+        place = placement(frame.image, snapshot)
+        if place.seen != self._size:
             self.close()  # they remember pictures of the old size
-            self._size = size
-        fitted = Frame(fit_crop(frame.image, *size), frame.captured_at, frame.index)
-        drawn = self._desk.annotate(fitted.image, control_settings(snapshot))
-        self.note = drawn.note
-        name = snapshot.text("annotator.name")
-        control_frame = ControlFrame(fitted, drawn.control, drawn.mask, name, drawn.found, drawn.note)
-        self._controls.put(control_frame)
-        self._preview.put(control_frame)
+            self._size = place.seen
+        self._box = layout_box(snapshot)
+        given = self._given.peek()
+        still = None if given is None else given.mask
+        composed = self._desk.annotate(place.view(frame.image), control_settings(snapshot), place, still)
+        self.note = composed.note
+        made = control_frame(frame, composed, snapshot.text("annotator.name"))
+        self._controls.put(made)
+        self._preview.put(made)
 
     def close(self) -> None:
         """Release every annotator that was made."""
@@ -97,7 +148,8 @@ class AnnotateStage:
         try:
             if name not in self._annotators:
                 self._annotators[name] = self._make_annotator(name)
-            return self._annotators[name].annotate(image, detail, gain, invert)
+            annotator = aimed(self._annotators[name], self._box)
+            return annotator.annotate(image, detail, gain, invert)
         except Closed:
             raise
         except Exception as error:  # whatever a library raises, the frame goes on without control

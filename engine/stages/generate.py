@@ -8,29 +8,22 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, cast
-
-import numpy as np
+from typing import Literal, Protocol
 
 from engine.core.channels import Closed, Fifo, Latest, Ring
 from engine.core.errors import CuelightError, EngineError
-from engine.core.parameters import LORA_SLOTS
 from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Image
-from engine.model.blend import Method
 from engine.model.load import Choice
-from engine.model.umt5_encoder import Placement
-from engine.model.vae import VAEKind
 from engine.modes import Mode
-from engine.session import ChunkInput, ChunkOutput, Live, Session, Settings, parse_step_list
-from engine.stages.annotate import engine_size
+from engine.session import ChunkOutput, Live, Session, Settings, parse_step_list
+from engine.stages.asked import Wanted, chunk_input, chunk_settings, feather, live_values, with_pictures
 from engine.stages.extension import Extension
 from engine.stages.kept import Kept
 from engine.stages.loras import Adapters
 from engine.stages.pictures import Given
 from engine.stages.prompt import Spoken
 from engine.stages.reports import Reports, describe
-from engine.video.masks import GENERATED, inpainting, united
 
 # Motion keeps its speed while the engine needs at most this long for a chunk; older input is passed over.
 LONGEST_SPAN_S = 2.0
@@ -51,30 +44,6 @@ class OpenSession(Protocol):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a session is opened with; another one means a reload."""
-
-    pipeline: str
-    height: int
-    width: int
-    choice: Choice
-
-    @staticmethod
-    def of(snapshot: Snapshot) -> "Wanted":
-        """What the values ask for."""
-        return Wanted(snapshot.text("engine.pipeline"), *engine_size(snapshot), chosen(snapshot))
-
-
-def chosen(snapshot: Snapshot) -> Choice:
-    """How the model is to be loaded."""
-    return Choice(
-        cast(VAEKind, snapshot.text("engine.vae")),
-        snapshot.flag("engine.fp8"),
-        cast(Placement, snapshot.text("engine.text_encoder")),
-    )
-
-
-@dataclass(frozen=True)
 class EngineState:
     """`word` for the lamp; `reason` for the ladder, empty while it runs."""
 
@@ -87,7 +56,7 @@ class Chunk:
     """Generated frames (u8 [N, H, W, 3]) on their way to the output.
 
     `captured_at` is the capture time of the control frame each one shows; `made_at` when they were
-    ready, `took` seconds after their input was taken.
+    ready, `took` seconds after their input was taken. `effort`: steps and hints, in words.
     """
 
     frames: Image
@@ -96,6 +65,7 @@ class Chunk:
     version: int
     made_at: float
     took: float
+    effort: str = ""
 
 
 class GenerateStage:
@@ -138,6 +108,12 @@ class GenerateStage:
         self._taken_until: float | None = None
         self._next_take = 0.0
         self._unshown: list[float] = []  # capture times of pictures taken and not yet generated
+
+    @property
+    def expected_s(self) -> float:
+        """Seconds that the chunk in hand should take; 0 where it is not known."""
+        session = self._session
+        return 0.0 if session is None else session.expected_s or 0.0
 
     @property
     def session(self) -> Session | None:
@@ -251,7 +227,7 @@ class GenerateStage:
             shown = self._kept.shown(output.frames, feather(snapshot))
             now = self._clock()
             self._chunks.put(
-                Chunk(shown, captured, output.mode, output.version, made_at=now, took=now - started)
+                Chunk(shown, captured, output.mode, output.version, now, now - started, output.effort)
             )
 
         session.step(
@@ -270,7 +246,12 @@ class GenerateStage:
         except EngineError as error:
             self._reports.add("engine", error)
             listed = ()
-        return replace(chunk_settings(snapshot), step_list=listed)
+        return replace(chunk_settings(snapshot), step_list=listed, deadline_s=self._deadline(snapshot))
+
+    def _deadline(self, snapshot: Snapshot) -> float | None:
+        """Seconds for the next chunk, where somebody set a rate that must be kept."""
+        rate = snapshot.whole("engine.rate")
+        return None if rate == 0 or self._session is None else self._session.frames_in / rate
 
     def _live(self) -> Live:
         """The values that are heard inside a chunk, as they are now."""
@@ -295,104 +276,6 @@ class GenerateStage:
         if self._changed.wait(seconds):
             self._changed.clear()
         return True
-
-
-def live_values(snapshot: Snapshot) -> Live:
-    """The values that are heard inside a chunk."""
-    loras = tuple(snapshot.number(f"lora.{slot}.strength") for slot in range(1, LORA_SLOTS + 1))
-    return Live(snapshot.number("vace.context_scale"), snapshot.version, loras)
-
-
-def chunk_settings(snapshot: Snapshot) -> Settings:
-    """The values that hold for a whole chunk, but for a step list written by hand."""
-    return Settings(
-        steps=snapshot.whole("engine.steps"),
-        seed=snapshot.whole("engine.seed"),
-        warped=snapshot.flag("engine.warp"),
-        noise_scale=snapshot.number("noise.scale"),
-        motion=snapshot.number("noise.motion"),
-        transition=snapshot.whole("prompt.transition"),
-        blend=cast(Method, snapshot.text("prompt.blend")),
-    )
-
-
-def chunk_input(frames: Sequence[ControlFrame]) -> ChunkInput:
-    """One chunk's input as the newest frame's annotator drew it.
-
-    Where the annotator was changed within the frames, the older ones take the control picture of the
-    first new one. The frames of a latent have one mask, the union of theirs. Returns control
-    u8 [F, H, W, 3] or None, mask u8 [F, H, W] or None.
-    """
-    newest = frames[-1]
-    kind = (newest.annotator, newest.control is None, newest.mask is None)
-    alike = newest
-    chosen: list[ControlFrame] = []
-    for frame in reversed(frames):
-        if (frame.annotator, frame.control is None, frame.mask is None) == kind:
-            alike = frame
-        chosen.append(alike)
-    chosen.reverse()
-    controls = [frame.control for frame in chosen if frame.control is not None]
-    masks = [frame.mask for frame in chosen if frame.mask is not None]
-    control = np.stack(controls) if controls else None
-    mask = np.stack(masks) if masks else None
-    if control is not None and mask is not None:
-        control, mask = united(control, mask)
-    return ChunkInput(
-        control=control,
-        mask=mask,
-        annotator=newest.annotator,
-        video=np.stack([frame.frame.image for frame in frames]),
-        note="" if newest.found else newest.note,
-    )
-
-
-def with_pictures(chunk: ChunkInput, given: Given, extension: Extension, snapshot: Snapshot) -> ChunkInput:
-    """The chunk with its references and key frames, under the drawn or loaded mask besides its own."""
-    first, last = 0.0, 0.0
-    if given.first is not None or given.last is not None:
-        first, last = extension.turn(given.shown, snapshot.whole("extension.chunks"))
-    wanted = bool(snapshot.text("mask.file").strip()) or snapshot.text("mask.source") != "none"
-    return replace(
-        chunk if given.mask is None else _masked(chunk, given.mask),
-        first=given.first if first > 0 else None,
-        last=given.last if last > 0 else None,
-        first_strength=first,
-        last_strength=last,
-        references=given.references,
-        wanted_mask=wanted,
-    )
-
-
-def _masked(chunk: ChunkInput, mask: Image) -> ChunkInput:
-    """The chunk with `mask` (u8 [H, W]) too: what either mask lets be generated, is.
-
-    Where the chunk's own mask kept something, its control picture holds the camera's pixels: gray takes their
-    place, for nothing leads there.
-    """
-    video = chunk.video
-    if video is None or mask.shape != video.shape[1:3]:
-        return chunk  # of another size than the session's: it is being loaded anew
-    masks = np.repeat(mask[None], len(video), axis=0)
-    if chunk.control is None or chunk.mask is None:
-        return replace(
-            chunk,
-            control=np.stack(
-                [
-                    inpainting(image, None if chunk.control is None else chunk.control[index], mask)
-                    for index, image in enumerate(video)
-                ]
-            ),
-            mask=masks,
-        )
-    added = (masks > 127) & (chunk.mask <= 127)
-    control = np.where(added[..., None], np.uint8(GENERATED), chunk.control)
-    return replace(chunk, control=control, mask=np.maximum(masks, chunk.mask))
-
-
-def feather(snapshot: Snapshot) -> float | None:
-    """Width of the border around what is kept, in parts of the height; None where nothing is pasted."""
-    return snapshot.number("mask.feather") if snapshot.flag("mask.composite") else None
 
 
 def _captured_at(frame: ControlFrame) -> float:

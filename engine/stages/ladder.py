@@ -18,9 +18,10 @@ STALL_CHUNKS = 1.5
 class Situation:
     """What there is to show.
 
-    `chunk_age` is the time since the last generated chunk arrived (None before the first), `chunk_s`
-    the usual time between two; `control` and `camera` say whether those pictures are fresh;
-    `loading` that a model is being loaded on purpose; `trouble` is the known cause, in words.
+    `chunk_age` is the time since the last generated chunk arrived (None before the first), `chunk_s` the
+    usual time between two, or what the one in hand should take where that is longer; `control` and `camera`
+    say whether those pictures are fresh; `loading` that a model is being loaded on purpose; `trouble` is the
+    known cause, in words.
     """
 
     chunk_age: float | None

@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.core.channels import Latest
 from engine.core.errors import CuelightError
 from engine.core.parameters import LORA_SLOTS
-from engine.core.paths import models_dir
+from engine.core.paths import inside, models_dir
 from engine.core.store import Snapshot, Store
 from engine.model.lora_file import Lora
 from engine.session import Session
@@ -27,9 +27,12 @@ class Adapters:
 
 
 def lora_path(named: str) -> Path:
-    """The file that a slot names: a path, or the name of a file in the folder `loras` of the models."""
+    """The file that a slot names: a path, or the name of a file in the folder `loras` of the models.
+
+    Raises CuelightError for a name that leads out of that folder.
+    """
     path = Path(named).expanduser()
-    return path if path.is_absolute() else models_dir() / FOLDER / path
+    return path if path.is_absolute() else inside(models_dir() / FOLDER, path)
 
 
 def names_of(snapshot: Snapshot) -> tuple[str, ...]:

@@ -86,11 +86,15 @@ class OutputStage:
         clock: Callable[[], float],
         wait: Callable[[float], object],
         canvas: Canvas,
+        expected: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`expected`: seconds that the chunk in hand should take, 0 where it is not known."""
         self.playback = Playback()
         self.meter = Meter()
         self.pacer = Pacer(store.snapshot().number("output.fps"), clock, wait)
         self.mode: tuple[str, str] = ("", "")
+        self.effort = ""
+        """With how many steps and hints the newest pictures were made, in words."""
         self._store = store
         self._chunks = chunks
         self._camera = camera
@@ -102,6 +106,7 @@ class OutputStage:
         self._reports = reports
         self._clock = clock
         self._canvas = canvas
+        self._expected = expected
         self._ladder = Ladder()
         self._fader = Fader()
         self._held_since: float | None = None
@@ -135,6 +140,7 @@ class OutputStage:
         while (chunk := self._chunks.get(timeout=0)) is not None:
             self.playback.push(chunk, now)
             self.mode = (chunk.mode.name, chunk.mode.reason)
+            self.effort = chunk.effort
 
     def _picture(self, snapshot: Snapshot, now: float) -> _Picture:
         """The picture of the ladder's rung, faded into from the one before."""
@@ -223,7 +229,7 @@ class OutputStage:
         trouble = self._trouble()
         return Situation(
             chunk_age=self._chunk_age(now),
-            chunk_s=self.playback.chunk_s,
+            chunk_s=max(self.playback.chunk_s, self._expected()),
             control=control is not None
             and control.control is not None
             and now - control.frame.captured_at < FRESH_S,

@@ -4,13 +4,15 @@ The engine goes on with what it has until a file is read and encoded, and takes 
 that cannot be used counts as none, and the operator is told why.
 """
 
+import hashlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.core.channels import Latest
 from engine.core.errors import CuelightError, OutputError
@@ -25,12 +27,16 @@ from engine.video.opencv import cv2
 from engine.video.still import Still, read_still
 
 FOLDER = "pictures"
+DRAWN = "masks"
+"""The folder in it for masks drawn by hand."""
 FIRST, LAST, MASK = "extension.first", "extension.last", "mask.file"
 REFERENCE_FILES = tuple(f"reference.{number}.file" for number in range(1, REFERENCES + 1))
 PICTURE_KEYS = (*REFERENCE_FILES, FIRST, LAST, MASK)
 """The rows that name a picture file."""
 ROWS = frozenset((*PICTURE_KEYS, "reference.fit"))
 """The rows after whose change something is to be read or encoded."""
+LOOK_AGAIN_S = 0.5
+_DIGITS = 12  # of a mask's name
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +62,19 @@ def picture_path(named: str) -> Path:
     return path if path.is_absolute() else inside(config_dir() / FOLDER, path)
 
 
+_State = tuple[int, int] | None
+"""When a file was written last (ns) and how large it is; None where there is no file."""
+
+
+def _state(name: str) -> _State:
+    """What tells a file from its own earlier self. Raises CuelightError as `picture_path`."""
+    try:
+        found = picture_path(name).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
 class Shelf:
     """Reads and encodes for one session what the rows name, each picture once."""
 
@@ -65,8 +84,8 @@ class Shelf:
         self.remarks: dict[str, str] = {}
         """What is to be said of a picture that is in use."""
         self._session = session
-        self._stills: dict[str, Still] = {}
-        self._references: dict[tuple[str, Fit], Reference] = {}
+        self._stills: dict[str, tuple[_State, Still]] = {}
+        self._references: dict[tuple[str, _State, Fit], Reference] = {}
 
     def given(self, snapshot: Snapshot) -> Given:
         """What the rows name now. What cannot be used is left out and in `errors`."""
@@ -85,17 +104,25 @@ class Shelf:
             tuple((named[key], snapshot.version_of(key)) for key in (FIRST, LAST)),
         )
 
+    def stale(self) -> bool:
+        """Whether a file in use was written anew, perhaps by a painting program, since it was read."""
+        return any(_state(name) not in (None, state) for name, (state, _) in self._stills.items())
+
     def _still(self, key: str, name: str) -> Still | None:
         """The picture in a file; None where there is none, and the reason kept."""
+        known = self._stills.get(name)
         try:
-            if name not in self._stills:
-                self._stills[name] = read_still(picture_path(name))
+            state = _state(name)
+            # A file that is gone stays as it was, a file that was written anew is read anew.
+            if known is None or state not in (None, known[0]):
+                known = self._stills[name] = (state, read_still(picture_path(name)))
         except CuelightError as error:
             self.errors[key] = error
-            return None
-        if self._stills[name].animated:
+            # Perhaps it is just being written: what was read before stays in use.
+            return None if known is None else known[1]
+        if known[1].animated:
             self.remarks[key] = f"{name} is animated: its first picture is used"
-        return self._stills[name]
+        return known[1]
 
     def _encoded(self, named: list[tuple[str, str]], snapshot: Snapshot) -> tuple[Reference, ...]:
         """The references of the rows `named` (key and file), each encoded once."""
@@ -103,9 +130,10 @@ class Shelf:
         before, self._references = self._references, {}
         made = []
         for _, name in named:
-            one = (name, fit)
+            state, still = self._stills[name]
+            one = (name, state, fit)
             known = self._references.get(one) or before.get(one)
-            self._references[one] = known or self._session.reference(self._stills[name].image, fit)
+            self._references[one] = known or self._session.reference(still.image, fit)
             made.append(self._references[one])
         return tuple(made)
 
@@ -128,12 +156,12 @@ class PictureStage:
         self._shelf: Shelf | None = None
 
     def tick(self) -> None:
-        """Read and encode what the rows name now; waits until it is asked to."""
-        session = self._wishes.get()
-        if session is None:
-            return
-        if self._shelf is None or session is not self._session:
+        """Read and encode what the rows name now; waits until it is asked to, or a file was written anew."""
+        session = self._wishes.get(LOOK_AGAIN_S)
+        if session is not None and session is not self._session:
             self._session, self._shelf = session, Shelf(session)
+        if self._shelf is None or (session is None and not self._shelf.stale()):
+            return
         given = self._shelf.given(self._store.snapshot())
         self.notes = self._shelf.remarks | {key: str(error) for key, error in self._shelf.errors.items()}
         self._given.put(given)
@@ -146,15 +174,37 @@ def keep_picture(image: Image) -> str:
     """
     now = datetime.now()
     name = f"{now:%Y-%m-%d %H-%M-%S}-{now.microsecond // 1000:03d}.png"
-    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    folder = config_dir() / FOLDER
+    _write(name, _png(cv2.cvtColor(image, cv2.COLOR_RGB2BGR)))
+    return name
+
+
+def keep_mask(mask: Image) -> str:
+    """Save a mask u8 [H, W] in the folder of pictures; returns the name by which a row can name it.
+
+    It is called after what it holds: a look that names it finds the same mask for ever, however much is drawn
+    after it. Raises OutputError when it cannot be written.
+    """
+    data = _png(mask)
+    name = f"{DRAWN}/{hashlib.sha256(data).hexdigest()[:_DIGITS]}.png"
+    if not picture_path(name).is_file():
+        _write(name, data)
+    return name
+
+
+def _png(image: npt.NDArray[Any]) -> bytes:
+    done, data = cv2.imencode(".png", image)
+    if not done:
+        raise OutputError("a picture cannot be encoded", "try again")
+    return data.tobytes()
+
+
+def _write(name: str, data: bytes) -> None:
+    """Write a file of the folder of pictures whole or not at all."""
+    path = picture_path(name)
     try:
-        if not done:
-            raise OutputError(f"{name} cannot be encoded", "try again")
-        write_atomic(folder / name, data.tobytes())
+        write_atomic(path, data)
     except OSError as error:
         raise OutputError(
-            f"{name} cannot be written into {folder} ({error.strerror})",
+            f"{name} cannot be written into {config_dir() / FOLDER} ({error.strerror})",
             "check folder and free space",
         ) from error
-    return name

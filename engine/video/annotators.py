@@ -104,6 +104,12 @@ def _segmentation() -> Annotator:
     return Segmentation()
 
 
+def _layout() -> Annotator:
+    from engine.video.layout import Layout
+
+    return Layout()
+
+
 _OURS = "Apache-2.0 (Cuelight)"
 _MEDIAPIPE = "Apache-2.0 (mediapipe and its models)"
 _DEPTH = f"{_MEDIAPIPE}; Apache-2.0 (Depth Anything V2 small, where downloaded)"
@@ -160,6 +166,12 @@ _ROWS = (
         "hands", "Hands mask", _hands, _MEDIAPIPE,
         "The hands are generated and all else kept, or (inverted) the other way round.",
         ("invert",), cost_ms=37, fallback=_SILENT,
+    ),
+    AnnotatorRow(
+        "layout", "Layout", _layout, _OURS,
+        "A box where the subject is to be: drag it, move it by knobs, or let a part of the body carry it.",
+        ("gain",), DARK_LINES, cost_ms=0.1,
+        fallback="following a part of the body needs mediapipe and 36 ms more",
     ),
 )  # fmt: skip
 

@@ -1,17 +1,21 @@
-"""The control picture as the performer asked for it: two annotators, a mask, hold and smoothing, composed.
+"""The control picture as the performer asked for it: annotators, masks, canvas, hold and smoothing, composed.
 
 It knows neither how annotators are made nor what happens when one fails: both live in the function that it is
 given to draw with.
 """
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from engine.core.types import Image
 from engine.video.annotation import Annotation
 from engine.video.annotators import ANNOTATORS
+from engine.video.canvas import Framing, Placement, placed
 from engine.video.masks import grown, inpainting
 from engine.video.mixing import Layer, mixed
 from engine.video.steady import Hold, Smoothing
@@ -36,7 +40,8 @@ MASK_SOURCES: Mapping[str, tuple[str, bool]] = MappingProxyType(
 class ControlSettings:
     """What to draw: names of annotators, `detail` and gains 0..1, `smoothing` 0..1, `hold` in frames.
 
-    `mask` is a key of MASK_SOURCES or "none"; `grow` widens a mask by parts of the picture's height.
+    `mask` is a key of MASK_SOURCES or "none"; `grow` widens a mask by parts of the picture's height. `keep`:
+    where the canvas is larger than the camera's picture, only what surrounds that is generated.
     """
 
     name: str
@@ -49,6 +54,25 @@ class ControlSettings:
     mask: str = "none"
     invert: bool = False
     grow: float = 0.0
+    keep: bool = True
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Composed:
+    """What leads a chunk in one picture, all of the engine's size.
+
+    `picture` u8 [H, W, 3] is the camera's in its place; `control` u8 [H, W, 3] and `mask` u8 [H, W] are None
+    where there are none (255 = generate). `drawn_by`: who drew the control, each with its gain; `around`: the
+    share of the picture outside the camera's. `found` and `note` as in Annotation.
+    """
+
+    picture: Image
+    control: Image | None
+    mask: Image | None
+    drawn_by: tuple[tuple[str, float], ...]
+    around: float
+    found: bool
+    note: str
 
 
 class ControlDesk:
@@ -59,33 +83,48 @@ class ControlDesk:
         self._holds: dict[Role, tuple[str, Hold]] = {}
         self._smoothing = Smoothing()
 
-    def annotate(self, image: Image, wanted: ControlSettings) -> Annotation:
-        """Control picture and mask of `image` (u8 [H, W, 3]). Raises what drawing raises."""
+    def annotate(
+        self,
+        image: Image,
+        wanted: ControlSettings,
+        place: Placement | None = None,
+        still: Image | None = None,
+    ) -> Composed:
+        """Control picture and mask of the camera's picture `image` (u8 [H, W, 3], what is seen of `place`).
+
+        `still` is a mask u8 [H, W] of the engine's picture that stays where it is. Where any mask is set the
+        annotators lead; elsewhere the camera's pixels are kept. Raises what drawing raises.
+        """
+        if place is None:
+            size = (image.shape[0], image.shape[1])
+            place = placed(size, size, Framing())
         parts: list[Annotation] = []
-        layer = self._picture(image, wanted, parts)
-        mask = self._mask(image, wanted, parts)
-        picture = None
-        if layer is None:
-            self._smoothing.forget()
-        else:
-            kinds = f"{wanted.name} {wanted.second}"
-            picture = self._smoothing.smooth(layer.picture, wanted.smoothing, kinds)
+        layers = self._layers(image, wanted, parts)
+        found = self._mask(image, wanted, parts)
+        picture = self._steady(layers, wanted)
+        picture = None if picture is None else place.control(picture)
+        masks = [] if found is None else [place.mask(grown(found, wanted.grow))]
+        if still is not None and still.shape == place.engine:
+            masks.append(still)
+        if wanted.keep and not place.fills:
+            masks.append(place.outside())
+        shown = place.picture(image)
+        mask = None if not masks else np.maximum.reduce(masks)
         if mask is not None:
-            mask = grown(mask, wanted.grow)
-            picture = inpainting(image, picture, mask)
-        notes = dict.fromkeys(part.note for part in parts if part.note)
-        # A note that ends in what to do about it comes last.
-        text = "; ".join(sorted(notes, key=lambda note: "  Fix: " in note))
-        return Annotation(picture, mask, all(part.found for part in parts), text)
+            picture = inpainting(shown, picture, mask)
+        drawn_by = tuple((name, layer.gain) for name, layer in layers.items())
+        return Composed(
+            shown, picture, mask, drawn_by, place.around, all(part.found for part in parts), _told(parts)
+        )
 
     def forget(self) -> None:
         """Begin a new stream."""
         self._holds.clear()
         self._smoothing.forget()
 
-    def _picture(self, image: Image, wanted: ControlSettings, parts: list[Annotation]) -> Layer | None:
-        """Both annotators' pictures as one; what was drawn is added to `parts`."""
-        layers: list[Layer] = []
+    def _layers(self, image: Image, wanted: ControlSettings, parts: list[Annotation]) -> dict[str, Layer]:
+        """The annotators' pictures by name; what was drawn is added to `parts`."""
+        layers: dict[str, Layer] = {}
         asked: tuple[tuple[Role, str, float], ...] = (
             ("first", wanted.name, wanted.gain),
             ("second", wanted.second, wanted.second_gain),
@@ -97,10 +136,16 @@ class ControlDesk:
             drawn = self._held(role, name, self._draw(name, image, wanted.detail, gain, False), wanted.hold)
             parts.append(drawn)
             if drawn.control is not None:
-                layers.append(Layer(drawn.control, kind, gain))
-        if len(layers) == 2:
-            return mixed(*layers)
-        return layers[0] if layers else None
+                layers[name] = Layer(drawn.control, kind, gain)
+        return layers
+
+    def _steady(self, layers: Mapping[str, Layer], wanted: ControlSettings) -> Image | None:
+        """All layers as one picture, smoothed; None without any."""
+        if not layers:
+            self._smoothing.forget()
+            return None
+        picture = functools.reduce(mixed, layers.values()).picture
+        return self._smoothing.smooth(picture, wanted.smoothing, f"{wanted.name} {wanted.second}")
 
     def _mask(self, image: Image, wanted: ControlSettings, parts: list[Annotation]) -> Image | None:
         """The mask, or None to generate everywhere; what was drawn is added to `parts`."""
@@ -123,3 +168,10 @@ class ControlDesk:
             hold = Hold()
         self._holds[role] = (name, hold)
         return hold.keep(drawn, frames)
+
+
+def _told(parts: Sequence[Annotation]) -> str:
+    """All that is to be said of what was drawn, each thing once."""
+    notes = dict.fromkeys(part.note for part in parts if part.note)
+    # A note that ends in what to do about it comes last.
+    return "; ".join(sorted(notes, key=lambda note: "  Fix: " in note))

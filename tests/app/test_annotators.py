@@ -81,15 +81,12 @@ def test_invert_is_offered_where_there_is_a_mask(window, bridge, store) -> None:
 def test_the_page_sets_every_value(window, store, qtbot) -> None:
     window.deck.open("Control")
     page = window.control
-    for picker, key, label in (
-        (page.second, "annotator.second", "Pose"),
-        (page.mask_source, "mask.source", "Face"),
-    ):
+    for picker, key, label in ((page.second, "annotator.second", "Pose"),):
         next(action for action in picker.menu.actions() if action.text() == label).trigger()
         assert store.get(key) == label.lower()
     for slider, key in (
-        (page.second_gain, "annotator.second_gain"), (page.grow, "mask.grow"),
-        (page.smoothing, "annotator.smoothing"), (page.hold, "annotator.hold"),
+        (page.second_gain, "annotator.second_gain"), (page.smoothing, "annotator.smoothing"),
+        (page.hold, "annotator.hold"),
     ):  # fmt: skip
         middle = QPoint(slider.width() // 2, slider.height() // 2)
         qtbot.mouseClick(slider, Qt.MouseButton.LeftButton, pos=middle)
@@ -97,25 +94,23 @@ def test_the_page_sets_every_value(window, store, qtbot) -> None:
 
 
 def test_the_page_shows_what_hands_change(window, bridge, store) -> None:
-    choose(bridge, store, annotator__second="depth", mask__source="person", annotator__hold=40)
+    choose(bridge, store, annotator__second="depth", annotator__hold=40)
     page = window.control
-    assert (page.second.text, page.mask_source.text, page.hold.shown()) == ("Depth", "Person", 40)
+    assert (page.second.text, page.hold.shown()) == ("Depth", 40)
 
 
 @pytest.mark.parametrize(
     ("values", "idle"),
     [
-        ({}, (False, True, True)),
-        ({"annotator__second": "pose"}, (False, False, True)),
-        ({"annotator__name": "pose", "annotator__second": "pose"}, (True, True, True)),
-        ({"mask__source": "face"}, (False, True, False)),
-        ({"annotator__name": "segmentation"}, (False, True, False)),
+        ({}, (False, True)),
+        ({"annotator__second": "pose"}, (False, False)),
+        ({"annotator__name": "pose", "annotator__second": "pose"}, (True, True)),
     ],
 )
 def test_what_changes_nothing_is_hatched(values, idle, window, bridge, store) -> None:
     choose(bridge, store, **values)
     page = window.control
-    assert (page.second.idle, page.second_gain.idle, page.grow.idle) == idle
+    assert (page.second.idle, page.second_gain.idle) == idle
 
 
 def test_detail_is_read_by_either_annotator(window, bridge, store) -> None:

@@ -60,9 +60,16 @@ def test_page_and_fold_come_back_next_time(window, bridge, qtbot) -> None:
 def test_every_row_of_the_model_is_there_and_rare_ones_are_folded_away(window, qtbot) -> None:
     window.deck.open("Model")
     rows = {row.bound.row.key: row for row in window.models.rows}
-    assert set(rows) == {key for key in TABLE if key.startswith("engine.")} | {"noise.motion"}
+    assert set(rows) == {key for key in TABLE if key.startswith("engine.")} | {"noise.motion", "vace.hints"}
     hidden = {key for key, row in rows.items() if not row.isVisible()}
-    assert hidden == {"engine.step_list", "engine.text_encoder", "engine.warp", "engine.fp8"}
+    assert hidden == {
+        "engine.step_list",
+        "engine.text_encoder",
+        "vace.hints",
+        "engine.rate",
+        "engine.warp",
+        "engine.fp8",
+    }
     qtbot.mouseClick(window.models.fold, Qt.MouseButton.LeftButton)
     assert {key for key, row in rows.items() if row.isVisible()} == hidden | {"engine.pipeline"}
     window.models.show_roomy(True)

@@ -264,6 +264,7 @@ def test_everything_fits_and_the_program_is_the_largest_picture(size, window, qt
         assert widget.height() >= widget.minimumSizeHint().height()
     pages = {
         "Output": window.outputs, "Control": window.control, "Image": window.pictures,
+        "Mask": window.masks, "Canvas": window.canvas, "Layout": window.layout_page,
         "Model": window.models, "LoRA": window.loras,
     }  # fmt: skip
     for name, page in pages.items():

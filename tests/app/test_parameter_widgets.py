@@ -10,7 +10,9 @@ from app.controls.numbers import NumberField, Segments, Slider
 from app.controls.switches import Chip, Switch
 from app.knob import FULL_TURN_PX, Knob
 from app.parameter_widgets import ParameterRow, control_for
+from app.wording import value_text
 from engine.core.parameters import TABLE, Parameter, Value
+from engine.core.parameters import row as row_of
 
 KIND_OF_CONTROL = {
     "vace.context_scale": Knob, "output.mix": Knob, "prompt.text": TextField, "engine.steps": Segments,
@@ -169,7 +171,7 @@ def test_switch_by_mouse_and_key(qtbot, bridge, store) -> None:
 
 def test_segments_by_mouse_and_key(qtbot, bridge, store) -> None:
     segments = shown(qtbot, bridge, "engine.steps")
-    qtbot.mouseClick(segments, Qt.MouseButton.LeftButton, pos=QPoint(segments.width() * 3 // 8, 10))
+    qtbot.mouseClick(segments, Qt.MouseButton.LeftButton, pos=QPoint(segments.width() // 2, 10))
     assert store.get("engine.steps") == 2
     qtbot.keyClick(segments, Qt.Key.Key_Right)
     assert store.get("engine.steps") == 3
@@ -264,3 +266,9 @@ def test_a_right_click_opens_the_menu(qtbot, bridge) -> None:
     assert menu is not None
     assert "Learn MIDI" in [action.text() for action in menu.actions()]
     menu.close()
+
+
+def test_a_zero_with_a_name_is_shown_by_it(qtbot, bridge) -> None:
+    assert value_text(row_of("engine.rate"), 0) == "off"
+    assert value_text(row_of("engine.rate"), 24) == "24 frames/s"
+    assert value_text(row_of("annotator.hold"), 0) == "0 frames"

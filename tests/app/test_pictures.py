@@ -17,13 +17,16 @@ def choose(slot, text: str) -> None:
 
 
 def test_the_dialog_is_not_modal_and_fills_the_row_that_asked(window, store) -> None:
-    window.deck.open("Image")
-    panel = window.pictures
-    for key in ("reference.2.file", "mask.file"):
-        choose(panel.slots[key], "File…")
-        assert panel.dialog.isVisible() and not panel.dialog.isModal()
-        panel.dialog.fileSelected.emit(f"/pictures/{key}.png")
-        panel.dialog.close()
+    for page, slots, key in (
+        ("Image", window.pictures.slots, "reference.2.file"),
+        ("Image", window.pictures.slots, "extension.last"),
+        ("Mask", window.masks.slots, "mask.file"),
+    ):
+        window.deck.open(page)
+        choose(slots.by_key[key], "File…")
+        assert slots.dialog.isVisible() and not slots.dialog.isModal()
+        slots.dialog.fileSelected.emit(f"/pictures/{key}.png")
+        slots.dialog.close()
     assert store.get("reference.2.file") == "/pictures/reference.2.file.png"
     assert store.get("mask.file") == "/pictures/mask.file.png"
     assert store.get("reference.1.file") == ""
@@ -35,7 +38,7 @@ def test_only_a_picture_can_be_dropped(name, welcome, window, store) -> None:
     data.setUrls([QUrl.fromLocalFile(f"/pictures/{name}")])
     copy, button = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
     drop = QDropEvent(QPoint(5, 5), copy, data, button, Qt.KeyboardModifier.NoModifier)
-    window.pictures.slots["extension.first"].dropEvent(drop)
+    window.pictures.slots.by_key["extension.first"].dropEvent(drop)
     assert (store.get("extension.first") != "") is welcome
 
 
@@ -44,7 +47,7 @@ def test_the_picture_of_this_moment_can_be_taken(
     entry, level, window, bridge, runtime, store, qtbot, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setenv("CUELIGHT_HOME", str(tmp_path))
-    slot = window.pictures.slots["extension.last"]
+    slot = window.pictures.slots.by_key["extension.last"]
     choose(slot, entry)
     assert store.get("extension.last") == "", "there was none yet"
     runtime.show(flat(30, 8, 70), None, flat(90, 8, 70))
@@ -59,7 +62,7 @@ def test_the_picture_of_this_moment_can_be_taken(
 
 
 def test_the_same_key_frame_again_has_another_turn(window, store) -> None:
-    slot = window.pictures.slots["extension.first"]
+    slot = window.pictures.slots.by_key["extension.first"]
     slot.choose_file("/a.png")
     before = store.snapshot().version_of("extension.first")
     slot.choose_file("/a.png")
@@ -67,29 +70,23 @@ def test_the_same_key_frame_again_has_another_turn(window, store) -> None:
 
 
 def test_what_changes_nothing_is_hatched(window, bridge, store) -> None:
-    panel = window.pictures
-    assert (panel.fit.idle, panel.chunks.idle, panel.feather.idle) == (True, True, True)
-    store.set_many({"reference.3.file": "a", "extension.last": "b", "mask.file": "c"}, "osc")
+    page = window.pictures
+    assert (page.fit.idle, page.chunks.idle) == (True, True)
+    store.set_many({"reference.3.file": "a", "extension.last": "b"}, "osc")
     bridge.pull()
-    assert (panel.fit.idle, panel.chunks.idle, panel.feather.idle) == (False, False, False)
-    store.set("mask.composite", False, "osc")
-    bridge.pull()
-    assert panel.feather.idle
-    store.set_many({"mask.composite": True, "mask.file": "", "annotator.name": "segmentation"}, "osc")
-    bridge.pull()
-    assert not panel.feather.idle
+    assert (page.fit.idle, page.chunks.idle) == (False, False)
 
 
 def test_what_is_wrong_with_a_picture_is_said(window, bridge, runtime) -> None:
-    window.deck.open("Image")
+    window.deck.open("Mask")
     runtime.now = replace(RUNNING, pictures={"mask.file": "m.png is an empty file  Fix: choose another"})
     for _ in range(3):
         bridge.pull()
-    panel = window.pictures
-    assert panel.slots["mask.file"].sign.text() == "△ Mask"
-    assert panel.slots["reference.1.file"].sign.text() == "Ref 1"
-    assert panel.note.isVisible() and "Fix: choose another" in panel.note.toolTip()
+    slots = window.masks.slots
+    assert slots.by_key["mask.file"].sign.text() == "△ File"
+    assert window.pictures.slots.note.text() == "", "only where it belongs"
+    assert slots.note.isVisible() and "Fix: choose another" in slots.note.toolTip()
     runtime.now = RUNNING
     for _ in range(3):
         bridge.pull()
-    assert not panel.note.isVisible() and panel.slots["mask.file"].sign.text() == "Mask"
+    assert not slots.note.isVisible() and slots.by_key["mask.file"].sign.text() == "File"

@@ -224,7 +224,7 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--size", "big"], ["--mode", "layout"], ["--vae", "none"], ["--precision", "fp4"]]
+    "wrong", [["--size", "big"], ["--mode", "dance"], ["--vae", "none"], ["--precision", "fp4"]]
 )
 def test_options_that_mean_nothing_are_refused(wrong: list[str]) -> None:
     with pytest.raises(SystemExit):
@@ -239,3 +239,17 @@ def test_a_size_that_does_not_fit_is_explained(capsys: pytest.CaptureFixture[str
 def test_a_machine_is_described_also_outside_a_checkout(tmp_path: Path) -> None:
     assert commit(tmp_path) == UNKNOWN
     assert {"processor", "cores", "threads", "device", "torch", "commit"} <= describe_machine().keys()
+
+
+@pytest.mark.parametrize("mode", ["layout", "extension", "references"])
+def test_every_mode_is_measured(mode: Mode) -> None:
+    result = measure(tiny(), replace(PLAN, mode=mode))
+    assert result.stages_ms[HINTS] > 0
+    assert result.kernel == "sdpa"
+
+
+def test_a_chunk_of_key_frames_and_one_of_shapes() -> None:
+    extension, layout = (chunk_input(mode, 12, 64, 96) for mode in ("extension", "layout"))
+    assert extension.control is None and extension.first is not None and extension.first.shape == (64, 96, 3)
+    assert layout.control is not None and set(np.unique(layout.control)) == {40, 128, 255}
+    assert (layout.control[0] != layout.control[5]).any()

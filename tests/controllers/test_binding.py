@@ -22,7 +22,7 @@ from tests.controllers.hands import cc
         ({"max": float("nan")}, "max"),
         ({"max": "high"}, "max"),
         ({"key": "annotator.name", "max": "pencil"}, "max"),
-        ({"key": "annotator.name", "max": 10}, "max"),
+        ({"key": "annotator.name", "max": 11}, "max"),
         ({"key": "engine.steps", "max": 2.5}, "max"),
         ({"key": "prompt.text", "type": "note"}, "max"),
         ({"key": "output.blackout", "button": "cycle"}, "button"),

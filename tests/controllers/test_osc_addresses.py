@@ -55,7 +55,7 @@ def test_every_row_round_trips_in_both_units(row: Parameter) -> None:
         ("/cuelight/annotator/name", 4, "pose", False),
         ("/cuelight/annotator/name", 4.0, "pose", False),
         ("/cuelight/annotator/name", "4", "pose", False),
-        ("/cuelight/annotator/name", 99, "hands", True),
+        ("/cuelight/annotator/name", 99, "layout", True),
         ("/cuelight/prompt/text", "1", "1", False),
         ("/cuelight/prompt/text", "x" * 2001, "x" * 2000, True),
     ],

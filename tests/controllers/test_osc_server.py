@@ -126,7 +126,7 @@ def test_the_view_keeps_twenty(rig: Rig) -> None:
 def test_a_query_is_answered_to_who_asked(rig: Rig) -> None:
     asker, other = rig.client(), rig.client()
     for address, expected in (
-        (SCALE, 1.0), (SCALE + "/norm", 0.5), ("/cuelight/engine/steps", 4),
+        (SCALE, 1.0), (SCALE + "/norm", 0.5), ("/cuelight/engine/steps", 0),
         ("/cuelight/output/blackout", False), ("/cuelight/annotator/name", "scribble"),
         ("/cuelight/prompt/text", "gold figure, night"),
     ):  # fmt: skip

@@ -49,8 +49,8 @@ def test_a_knob_moves_the_value_in_native_units() -> None:
         ({"curve": "exp"}, 0.0, pytest.approx(0.37, abs=0.01), 2.0),
         ({"curve": "log"}, 0.0, pytest.approx(1.575, abs=0.01), 2.0),
         ({"curve": "s"}, 0.0, pytest.approx(1.01, abs=0.01), 2.0),
-        ({"key": "engine.steps"}, 1, 3, 4),
-        ({"key": "annotator.name"}, "none", "segmentation", "hands"),
+        ({"key": "engine.steps"}, 0, 2, 4),
+        ({"key": "annotator.name"}, "none", "segmentation", "layout"),
         ({"key": "annotator.name", "min": "edges", "max": "none"}, "edges", "scribble", "none"),
     ],
 )
@@ -130,12 +130,13 @@ def test_an_encoder_steps_a_128th_and_is_faster_when_turned_fast() -> None:
 
 def test_slow_ticks_add_up_on_rows_of_few_values() -> None:
     store, router = rig(knob(key="engine.steps", type="cc_relative"))
+    store.set("engine.steps", 4, "gui")
     seen = []
-    for index in range(12):
+    for index in range(16):
         router.handle(cc(127, at=float(index)))
         seen.append(store.get("engine.steps"))
     assert seen == sorted(seen, reverse=True)
-    assert set(seen) == {4, 3, 2, 1} and all(3 <= seen.count(value) <= 5 for value in (3, 2))
+    assert set(seen) == {4, 3, 2, 1, 0} and all(3 <= seen.count(value) <= 5 for value in (3, 2, 1))
 
 
 def test_an_inverted_encoder_turns_the_other_way() -> None:
@@ -207,9 +208,9 @@ def test_replugging_forgets_where_the_controls_stood() -> None:
 
 def test_rows_of_few_values_are_picked_up_anywhere_in_their_stretch() -> None:
     store, router = picked(key="engine.steps")
-    store.set("engine.steps", 2, "gui")
+    store.set("engine.steps", 1, "gui")
     router.handle(cc(0, at=0.0))
-    router.handle(cc(30, at=1.0))  # 0.24 means 2, the row's own place for 2 is 0.33
+    router.handle(cc(30, at=1.0))  # 0.24 means 1, the row's own place for 1 is 0.25
     assert router.ghosts()["engine.steps"].held
     for index, raw in enumerate(range(31, 128, 2)):
         router.handle(cc(raw, at=1.0 + index / 100))

@@ -95,7 +95,7 @@ def test_nonsense_is_refused_with_key_and_fix(parameter: Parameter, bad: object)
         ("vace.context_scale", "1.0"),
         ("vace.context_scale", True),
         ("engine.steps", 2.5),
-        ("engine.steps", 0),
+        ("engine.steps", -1),
         ("engine.steps", True),
         ("engine.resolution", "128x225"),
         ("engine.resolution", 0),
@@ -143,7 +143,7 @@ def test_wires_are_tolerated() -> None:
     assert row("output.blackout").clamp(1) == (True, False)
     assert row("output.blackout").clamp(0.2) == (False, True)
     assert row("annotator.name").clamp(2) == ("edges", False)
-    assert row("annotator.name").clamp(99) == ("hands", True)
+    assert row("annotator.name").clamp(99) == ("layout", True)
     assert row("annotator.name").clamp("gray") == ("gray", False)
     assert row("prompt.text").clamp("z" * 2010) == ("z" * 2000, True)
     for key in ("vace.context_scale", "engine.steps", "output.blackout", "annotator.name", "prompt.text"):
@@ -155,6 +155,15 @@ def test_wires_are_tolerated() -> None:
 @pytest.mark.parametrize(("text", "value"), [("on", True), ("False", False), ("1", True), (" no ", False)])
 def test_switches_are_read_from_words(text: str, value: bool) -> None:
     assert row("output.freeze").parse(text) is value
+
+
+def test_a_zero_that_means_something_else_has_a_name() -> None:
+    steps = row("engine.steps")
+    assert steps.default == 0 == steps.parse("auto") == steps.parse(" Auto ") == steps.parse("0")
+    assert steps.allowed == "a whole number from 0 to 4 (0: auto)"
+    assert "(0:" not in row("annotator.hold").allowed
+    with pytest.raises(ParameterError, match=r"annotator\.hold"):
+        row("annotator.hold").parse("auto")
 
 
 @pytest.mark.parametrize(
@@ -199,16 +208,18 @@ def test_rows_keep_the_order_of_the_table() -> None:
 def test_live_keys_are_frozen() -> None:
     """Presets, mappings and OSC rigs name these keys: adding is free, renaming needs a migration."""
     assert list(TABLE) == [
-        "vace.context_scale", "prompt.text", "prompt.transition", "prompt.blend", "noise.scale",
+        "vace.context_scale", "vace.hints", "prompt.text", "prompt.transition", "prompt.blend", "noise.scale",
         "noise.motion", "lora.1.file", "lora.1.strength", "lora.2.file", "lora.2.strength",
         "lora.3.file", "lora.3.strength", "lora.4.file", "lora.4.strength",
         "reference.1.file", "reference.2.file", "reference.3.file", "reference.fit", "extension.first",
-        "extension.last", "extension.chunks", "engine.steps",
+        "extension.last", "extension.chunks", "engine.steps", "engine.rate",
         "engine.seed", "engine.step_list", "engine.warp", "engine.pipeline", "engine.vae",
         "engine.text_encoder", "engine.fp8", "engine.resolution", "annotator.name",
         "annotator.detail", "annotator.gain", "annotator.second", "annotator.second_gain",
         "annotator.smoothing", "annotator.hold", "mask.source", "mask.grow",
-        "mask.invert", "mask.file", "mask.composite", "mask.feather",
+        "mask.invert", "mask.file", "mask.composite", "mask.feather", "mask.brush",
+        "canvas.zoom", "canvas.x", "canvas.y", "canvas.fit", "canvas.keep",
+        "layout.follow", "layout.x", "layout.y", "layout.width", "layout.height",
         "source.uri", "source.loop", "source.mirror", "output.blackout", "output.freeze",
         "output.clean_camera", "output.dim", "output.mix", "output.record",
         "output.virtual_camera", "output.fps", "view.mirror",

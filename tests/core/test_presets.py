@@ -93,7 +93,7 @@ def test_numbered_keys_may_be_written_as_tables_or_as_dotted_keys(tmp_path: Path
         ('format = "cuelight-look"\nformat_version = 2\n', "newer version"),
         ("not toml at all", "not readable as TOML"),
         (HEADER + "[vace]\ncontext_scale = nan\n", "vace.context_scale cannot be nan"),
-        (HEADER + "[vace]\ncontext_scale = 7\n[engine]\nsteps = 0\n", "engine.steps cannot be 0"),
+        (HEADER + "[vace]\ncontext_scale = 7\n[engine]\nsteps = 9\n", "engine.steps cannot be 9"),
         (HEADER + '[prompt]\ntext = ["a"]\n', "not a plain value"),
         (HEADER + "loose = 1\n", "outside a table"),
     ],

@@ -13,8 +13,10 @@ from engine.core.store import Store
 from engine.core.types import ControlFrame, Frame, Image
 from engine.render import Timeline, settings
 from engine.stages.annotate import RETRY_S, AnnotateStage, control_settings
+from engine.stages.pictures import Given
 from engine.stages.reports import Reports
 from engine.video.annotation import Annotation
+from engine.video.annotators import make_annotator
 from engine.video.control import ControlSettings
 
 CAMERA = np.random.default_rng(8).integers(0, 255, (128, 224, 3)).astype(np.uint8)
@@ -63,9 +65,11 @@ class Show:
         self.frames: Latest[Frame] = Latest()
         self.controls: Ring[ControlFrame] = Ring(24)
         self.preview: Latest[ControlFrame] = Latest()
+        self.given: Latest[Given] = Latest()
         self.reports = Reports(lambda: self.now)
         self.stage = AnnotateStage(
-            self.store, self.drawings.make, self.frames, self.controls, self.preview, self.reports,
+            self.store, self.drawings.make, self.frames, self.given, self.controls, self.preview,
+            self.reports,
             lambda: self.now,
         )  # fmt: skip
         self.shown = 0
@@ -93,14 +97,14 @@ def show() -> Iterator[Show]:
 EVERY: dict[str, Value] = {
     "annotator.name": "gray", "annotator.detail": 0.2, "annotator.gain": 0.9, "annotator.second": "depth",
     "annotator.second_gain": 0.3, "annotator.smoothing": 0.4, "annotator.hold": 7, "mask.source": "face",
-    "mask.invert": True, "mask.grow": 0.05,
+    "mask.invert": True, "mask.grow": 0.05, "canvas.keep": False,
 }  # fmt: skip
 
 
 def test_every_value_of_the_table_reaches_the_drawing(show: Show) -> None:
     show.store.set_many(EVERY, "gui")
     assert control_settings(show.store.snapshot()) == ControlSettings(
-        "gray", 0.2, 0.9, "depth", 0.3, 0.4, 7, "face", True, 0.05
+        "gray", 0.2, 0.9, "depth", 0.3, 0.4, 7, "face", True, 0.05, False
     )
 
 
@@ -172,7 +176,10 @@ def test_a_change_of_size_holds_nothing_of_the_old_one(show: Show) -> None:
 
 
 def test_a_rendered_file_has_the_same_control_pictures(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
-    values: dict[str, Value] = EVERY | {"mask.source": "person", "annotator.second": "pose"}
+    values: dict[str, Value] = EVERY | {
+        "mask.source": "person", "annotator.second": "pose", "canvas.zoom": 1.7,
+        "canvas.x": 0.4, "canvas.keep": True,
+    }  # fmt: skip
     pictures = [CAMERA, 255 - CAMERA, CAMERA // 2]
     show.store.set_many(values, "gui")
     live = [show.see(image) for image in pictures]
@@ -181,4 +188,67 @@ def test_a_rendered_file_has_the_same_control_pictures(show: Show, monkeypatch: 
     for one, other in zip(live, rendered, strict=True):
         assert one.control is not None and other.control is not None
         assert (one.control == other.control).all() and np.array_equal(one.mask, other.mask)
-        assert one.found == other.found and one.note == other.note
+        assert one.found == other.found and one.note == other.note and one.around == other.around > 0
+        assert (one.frame.image == other.frame.image).all()
+
+
+# --- canvas and the mask that stays -------------------------------------------------------------------------
+
+
+def test_the_canvas_follows_its_knobs_frame_by_frame(show: Show) -> None:
+    show.set(annotator__name="none")
+    assert show.see().mask is None
+    show.set(canvas__zoom=2.0, canvas__x=-1.0, canvas__y=1.0)
+    made = show.see()
+    assert made.mask is not None and made.control is not None and made.around == 0.75
+    assert not made.mask[64:, :112].any() and (made.mask == 255).mean() == 0.75
+    assert (made.control[made.mask == 255] == 128).all()
+    assert (made.control[64:, :112] == made.frame.image[64:, :112]).all()
+    show.set(canvas__x=1.0)
+    moved = show.see()
+    assert moved.mask is not None and not moved.mask[64:, 112:].any() and moved.mask[64:, :112].all()
+    show.set(annotator__name="gray", canvas__keep=False)
+    led = show.see()
+    assert led.mask is None and led.control is not None and led.drawn_by == (("gray", 1.0),)
+    assert (led.control[64:, 112:] == 100).all() and (led.control[:64] == 128).all()
+
+
+def test_moving_the_picture_makes_no_annotator_anew(show: Show) -> None:
+    show.set(annotator__name="pose")
+    for zoom in (1.0, 1.3, 2.2, 3.0):
+        show.set(canvas__zoom=zoom)
+        assert show.see().control is not None
+    assert len(show.drawings.made) == 1
+
+
+def test_a_camera_of_another_aspect_lies_whole_on_the_canvas(show: Show) -> None:
+    show.set(annotator__name="none", canvas__fit="whole")
+    tall = np.full((320, 180, 3), 90, np.uint8)
+    made = show.see(tall)
+    assert made.mask is not None and made.frame.image.shape == (128, 224, 3)
+    assert not made.mask[:, 76:148].any() and made.mask[:, :76].all() and made.mask[:, 148:].all()
+
+
+def test_the_mask_that_was_given_reaches_the_next_frame(show: Show) -> None:
+    show.set(annotator__name="gray")
+    left = np.zeros((128, 224), np.uint8)
+    left[:, :100] = 255
+    show.given.put(Given(None, mask=left))  # type: ignore[arg-type]
+    made = show.see()
+    assert np.array_equal(made.mask, left) and made.control is not None
+    assert (made.control[left == 255] == 100).all() and (made.control[left == 0] == CAMERA[left == 0]).all()
+    show.given.put(Given(None, mask=255 - left))  # type: ignore[arg-type]
+    assert np.array_equal(show.see().mask, 255 - left)
+
+
+def test_the_box_moves_with_its_knobs() -> None:
+    show = Show()
+    show.stage._make_annotator = make_annotator
+    show.set(annotator__name="layout", layout__width=0.25, layout__height=0.5)
+    for x in (0.25, 0.75):
+        show.set(layout__x=x)
+        made = show.see()
+        assert made.control is not None
+        _, columns = np.nonzero(made.control[..., 0] == 0)
+        assert columns.mean() / 224 == pytest.approx(x, abs=0.01)
+    show.stage.close()

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from engine.core.channels import Fifo, Latest, Ring
-from engine.core.errors import AnnotatorError, EngineError, WeightsError
+from engine.core.errors import AnnotatorError, CuelightError, EngineError, WeightsError
 from engine.core.store import Store
 from engine.core.types import ControlFrame, Frame, Image
 from engine.session import Settings
 from engine.stages.annotate import AnnotateStage, engine_size
-from engine.stages.generate import Chunk, GenerateStage, chunk_input
+from engine.stages.asked import chunk_input
+from engine.stages.generate import Chunk, GenerateStage
 from engine.stages.loras import LoraStage, lora_path
-from engine.stages.pictures import PictureStage
+from engine.stages.pictures import PictureStage, keep_mask
 from engine.stages.prompt import PromptStage
 from engine.stages.reports import Reports
 from engine.video.opencv import cv2
@@ -46,6 +47,7 @@ class Line:
             self.store,
             self.annotators.make,
             self.frames,
+            self.given,
             self.controls,
             self.preview,
             self.reports,
@@ -80,6 +82,10 @@ class Line:
     def turn(self) -> Chunk | None:
         self.generate.tick()
         return self.chunks.get(timeout=0)
+
+    def level_of(self, chunk: Chunk) -> int:
+        """The camera's level in the last picture of a chunk."""
+        return round((chunk.captured_at[-1] - 1000) * 30)
 
     def chunk(self) -> Chunk:
         """The next chunk; ticks that only wait are passed over."""
@@ -116,10 +122,26 @@ def test_one_chunk_from_camera_to_fifo(line: Line) -> None:
     assert chunk.captured_at == pytest.approx([1000 + level / 30 for level in levels(chunk)])
     step, conditioning, settings = line.engine.sessions[0].steps[-1]
     assert (step.annotator, conditioning.text) == ("scribble", "gold figure, night")
-    assert settings == Settings(steps=4, seed=42)
+    assert settings == Settings(steps=0, seed=42)
     assert step.video is not None and [int(picture.mean()) for picture in step.video][-1] == 66
     assert step.control is not None and step.control.shape == (12, HEIGHT, WIDTH, 3)
     assert line.generate.state.word == "running"
+    assert chunk.effort == "2 steps"
+
+
+def test_a_least_rate_is_a_deadline_and_what_is_expected_is_told(line: Line) -> None:
+    line.film(1.0)
+    line.store.set("engine.rate", 24, "test")
+    line.chunk()
+    session = line.engine.sessions[0]
+    assert session.steps[-1][2].deadline_s == 0.5, "twelve pictures at 24 a second"
+    assert line.generate.expected_s == 0.0
+    session.expected_s = 0.3
+    assert line.generate.expected_s == 0.3
+    line.store.set("engine.rate", 0, "test")
+    line.film(1.0)
+    line.chunk()
+    assert session.steps[-1][2].deadline_s is None
 
 
 def test_a_step_list_that_says_nothing_is_reported_and_the_show_goes_on(line: Line) -> None:
@@ -164,8 +186,43 @@ def test_a_lora_is_named_by_its_path_or_by_its_name_in_the_models_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CUELIGHT_MODELS", str(tmp_path))
-    assert lora_path("ink.safetensors") == tmp_path / "loras" / "ink.safetensors"
+    assert lora_path("ink.safetensors") == tmp_path.resolve() / "loras" / "ink.safetensors"
     assert lora_path(str(tmp_path / "x.pt")) == tmp_path / "x.pt"
+
+
+@pytest.mark.parametrize("name", ["../secret.pt", "a/../../b.safetensors", "../../../../etc/passwd"])
+def test_a_lora_of_a_strangers_look_does_not_lead_out_of_the_folder(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: Line
+) -> None:
+    monkeypatch.setenv("CUELIGHT_MODELS", str(tmp_path / "models"))
+    with pytest.raises(CuelightError, match="outside"):
+        lora_path(name)
+    line.store.set("lora.1.file", name, "test")
+    line.lora_wishes.put(line.engine.sessions[0])
+    line.loras.tick()
+    assert "outside" in line.loras.notes[0] and "Fix: " in line.loras.notes[0], "said, and the show goes on"
+
+
+def test_a_drawn_stroke_is_in_the_next_chunk(
+    line: Line, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CUELIGHT_HOME", str(tmp_path))
+    session = line.engine.sessions[0]
+    line.film(1.0)
+    line.chunk()
+    assert session.steps[-1][0].mask is None
+    for columns in (50, 120):
+        mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+        mask[:, :columns] = 255
+        line.store.set("mask.file", keep_mask(mask), "gui")
+        line.picture_wishes.put(session)
+        line.pictures.tick()
+        line.film(0.8)
+        chunk = line.chunk()
+        step = session.steps[-1][0]
+        assert step.mask is not None and (step.mask == mask).all() and step.wanted_mask
+        assert (chunk.frames[-1][:, columns + 10 :] == line.level_of(chunk)).all(), "kept"
+    assert session.resets == 0 and len(line.engine.sessions) == 1
 
 
 def test_another_autoencoder_or_precision_is_a_reload(line: Line) -> None:

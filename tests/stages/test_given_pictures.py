@@ -1,6 +1,7 @@
 """Picture files beside the show: references, key frames, masks, and what is kept of the camera."""
 
 import base64
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,11 @@ import pytest
 from engine.core.channels import Latest
 from engine.core.errors import CuelightError
 from engine.core.store import Store
-from engine.core.types import Image
 from engine.session import ChunkInput
+from engine.stages.asked import with_pictures
 from engine.stages.extension import Extension
-from engine.stages.generate import with_pictures
 from engine.stages.kept import Kept, paste
-from engine.stages.pictures import Given, PictureStage, Shelf, picture_path
+from engine.stages.pictures import Given, PictureStage, Shelf, keep_mask, picture_path
 from engine.video.opencv import cv2
 from engine.video.still import read_still
 from tests.fakes import HEIGHT, WIDTH, FakeSession, flat
@@ -112,6 +112,42 @@ def test_each_picture_is_read_and_encoded_once(folder: Path) -> None:
     assert [one.fit for one in shelf.given(store.snapshot()).references] == ["crop", "crop"]  # type: ignore[attr-defined]
 
 
+def test_a_picture_that_was_written_anew_is_read_anew_without_being_asked(folder: Path) -> None:
+    """Somebody paints in another program while the show runs."""
+    path = folder / "a.png"
+    save(path, flat(7))
+    store, wishes, given = Store(), Latest[Any](), Latest[Given]()
+    stage = PictureStage(store, wishes, given)
+    store.set_many({"reference.1.file": "a.png", "mask.file": "a.png"}, "test")
+    wishes.put(session())
+    stage.tick()
+    first = given.get(0)
+    stage.tick()
+    assert given.get(0) is None, "nothing was written"
+    save(path, flat(200))
+    os.utime(path, ns=(1, 1))
+    stage.tick()
+    made = given.get(0)
+    assert first is not None and first.mask is not None and not first.mask.any()
+    assert made is not None and made.mask is not None and (made.mask == 255).all()
+    assert [one.level for one in made.references] == [200]  # type: ignore[attr-defined]
+    path.write_bytes(path.read_bytes()[:30])
+    stage.tick()
+    half = given.get(0)
+    assert half is not None and half.mask is not None and half.mask.all(), "half of a file replaces nothing"
+    assert "a.png" in stage.notes["mask.file"]
+
+
+def test_a_drawn_mask_is_a_file_called_after_what_it_holds(folder: Path) -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[:, :15] = 255
+    name = keep_mask(mask)
+    assert keep_mask(mask) == name != keep_mask(255 - mask)
+    assert (read_still(picture_path(name)).image[..., 0] == mask).all()
+    assert picture_path(name).parent == (folder / "masks").resolve()
+    assert len(list((folder / "masks").iterdir())) == 2
+
+
 @pytest.mark.parametrize("name", ["../secret.png", "a/../../b.png", "../../../../etc/passwd"])
 def test_a_name_does_not_lead_out_of_the_folder(name: str, folder: Path) -> None:
     with pytest.raises(CuelightError, match="outside"):
@@ -166,22 +202,13 @@ def test_of_an_animation_the_first_picture_is_used_and_that_is_said(suffix: str,
 # --- masks --------------------------------------------------------------------------------------------------
 
 
-def chunk(control: bool, mask: Image | None = None) -> ChunkInput:
+def chunk() -> ChunkInput:
     video = np.stack([flat(level, 8, 8) for level in (10, 20)])
-    picture = np.full((2, 8, 8, 3), 77, np.uint8) if control else None
-    if picture is not None and mask is not None:
-        picture = np.where(mask[..., None] > 127, picture, video)
-    return ChunkInput(picture, mask, "gray", video)
+    return ChunkInput(np.full((2, 8, 8, 3), 77, np.uint8), None, "gray", video)
 
 
-def given(mask: Image | None = None, **more: Any) -> Given:
-    return Given(session(), mask=mask, **more)
-
-
-def left() -> Image:
-    mask = np.zeros((8, 8), np.uint8)
-    mask[:, :4] = 255
-    return mask
+def given() -> Given:
+    return Given(session())
 
 
 def test_a_mask_picture_is_fitted_and_made_black_and_white(folder: Path) -> None:
@@ -195,38 +222,11 @@ def test_a_mask_picture_is_fitted_and_made_black_and_white(folder: Path) -> None
     assert set(np.unique(mask)) == {0, 255}
 
 
-def test_a_static_mask_alone_and_over_a_control_picture() -> None:
-    store = Store()
-    alone = with_pictures(chunk(False), given(left()), Extension(), store.snapshot())
-    assert alone.control is not None and alone.mask is not None
-    assert (alone.control[:, :, :4] == 128).all() and (alone.control[1, :, 4:] == 20).all()
-    assert np.array_equal(alone.mask, np.stack([left()] * 2))
-    led = with_pictures(chunk(True), given(left()), Extension(), store.snapshot())
-    assert led.control is not None
-    assert (led.control[:, :, :4] == 77).all() and (led.control[0, :, 4:] == 10).all()
-
-
-def test_a_static_mask_joins_the_one_that_moves() -> None:
-    moving = np.zeros((2, 8, 8), np.uint8)
-    moving[:, :, 3:6] = 255
-    made = with_pictures(chunk(True, moving), given(left()), Extension(), Store().snapshot())
-    assert made.control is not None and made.mask is not None
-    assert (made.mask[:, :, :6] == 255).all() and not made.mask[:, :, 6:].any()
-    assert (made.control[:, :, 3:6] == 77).all(), "the control picture leads where it was drawn"
-    assert (made.control[:, :, :3] == 128).all(), "nothing leads in the rest of the mask"
-    assert (made.control[0, :, 6:] == 10).all()
-
-
-def test_a_mask_of_another_size_waits_for_its_session() -> None:
-    made = with_pictures(chunk(True), given(np.zeros((4, 4), np.uint8)), Extension(), Store().snapshot())
-    assert made.mask is None
-
-
 def test_a_mask_that_was_asked_for_and_is_missing_is_known() -> None:
     store = Store()
-    assert not with_pictures(chunk(True), given(), Extension(), store.snapshot()).wanted_mask
+    assert not with_pictures(chunk(), given(), Extension(), store.snapshot()).wanted_mask
     store.set("mask.file", "gone.png", "test")
-    assert with_pictures(chunk(True), given(), Extension(), store.snapshot()).wanted_mask
+    assert with_pictures(chunk(), given(), Extension(), store.snapshot()).wanted_mask
 
 
 # --- key frames ---------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_a_key_frame_has_its_turn_again_when_it_is_put_up_again(folder: Path) ->
     for name in ("a.png", None, "", "a.png"):
         if name is not None:
             store.set("extension.last", name, "test")
-        made = with_pictures(chunk(True), shelf.given(store.snapshot()), extension, store.snapshot())
+        made = with_pictures(chunk(), shelf.given(store.snapshot()), extension, store.snapshot())
         turns.append(made.last is not None)
         assert made.first is None
     assert turns == [True, False, False, True]

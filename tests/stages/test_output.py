@@ -51,8 +51,10 @@ class Bench:
             clock=self.clock,
             wait=self.clock.wait,
             canvas=Canvas(36, 64),
+            expected=lambda: self.expected_s,
         )
         self.frames: list[OutputFrame] = []
+        self.expected_s = 0.0
         self.source_runs = True
         self.engine_runs = True
         self.next_chunk = self.clock.now
@@ -67,7 +69,7 @@ class Bench:
             self.next_chunk = now + 0.5
             captured = tuple(now - 1.0 + 0.5 * k / 12 for k in range(12))
             frames = np.stack([flat(GENERATED)] * 12)
-            self.chunks.put(Chunk(frames, captured, Mode("V2V", "test"), 5, now, 0.5), timeout=0)
+            self.chunks.put(Chunk(frames, captured, Mode("V2V", "test"), 5, now, 0.5, "2 steps"), timeout=0)
         self.stage.tick()
         shown = self.program.get(timeout=0)
         assert shown is not None
@@ -145,6 +147,15 @@ def test_camera_when_there_is_no_control_picture(bench: Bench) -> None:
         bench.trouble = Trouble("loading model", True)
         shown = bench.tick()
     assert (shown.rung, shown.reason, int(shown.image.mean())) == ("camera", "loading model", CAMERA)
+
+
+def test_a_chunk_that_is_expected_to_take_long_is_no_stall(bench: Bench) -> None:
+    bench.run(3.0)
+    assert bench.stage.effort == "2 steps"
+    bench.engine_runs, bench.expected_s = False, 2.0  # more steps were asked for
+    assert {frame.rung for frame in bench.run(2.0)} == {"generated"}
+    bench.expected_s = 0.0
+    assert bench.run(0.5)[-1].rung == "hold"
 
 
 def test_reload_holds_the_picture(bench: Bench) -> None:

@@ -11,7 +11,8 @@ from engine.core.parameters import row
 from engine.core.types import Image
 from engine.video.annotation import Annotation
 from engine.video.annotators import ANNOTATORS
-from engine.video.control import MASK_SOURCES, ControlDesk, ControlSettings
+from engine.video.canvas import Framing, placed
+from engine.video.control import MASK_SOURCES, Composed, ControlDesk, ControlSettings
 from engine.video.mixing import DARK_COLORS, DARK_LINES, LIGHT_COLORS, LIGHT_LINES, TONES, Kind, Layer, mixed
 from engine.video.steady import FADE, Hold, Smoothing
 
@@ -103,6 +104,7 @@ def test_every_annotator_says_what_its_picture_is_made_of() -> None:
     assert kinds == {
         "none": None, "scribble": DARK_LINES, "edges": LIGHT_LINES, "gray": TONES, "depth": TONES,
         "flow": DARK_COLORS, "pose": LIGHT_COLORS, "face": None, "hands": None, "segmentation": None,
+        "layout": DARK_LINES,
     }  # fmt: skip
     assert {name for name, row in ANNOTATORS.items() if row.masks} == {"face", "hands", "segmentation"}
     assert {name for name, _ in MASK_SOURCES.values()} == {"face", "hands", "segmentation"}
@@ -234,7 +236,7 @@ def desk(studio: Studio) -> ControlDesk:
     return ControlDesk(studio)
 
 
-Ask = Callable[[ControlSettings], Annotation]
+Ask = Callable[[ControlSettings], Composed]
 
 
 @pytest.fixture
@@ -341,6 +343,85 @@ def test_a_new_stream_remembers_nothing(desk: ControlDesk, studio: Studio) -> No
     desk.forget()
     drawn = desk.annotate(IMAGE, wanted)
     assert not drawn.found and (drawn.control == 0).all()
+
+
+# --- a mask that stays, and the canvas ---------------------------------------------------------------------
+
+
+def still() -> Image:
+    """A mask of the upper half."""
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[: HEIGHT // 2] = 255
+    return mask
+
+
+@pytest.mark.parametrize(("name", "inside"), [("none", 128), ("gray", 100)])
+def test_a_mask_that_stays_generates_there_as_the_annotator_leads(
+    desk: ControlDesk, name: str, inside: int
+) -> None:
+    drawn = desk.annotate(IMAGE, ControlSettings(name), still=still())
+    assert drawn.control is not None and np.array_equal(drawn.mask, still())
+    assert (drawn.control[: HEIGHT // 2] == inside).all()
+    assert (drawn.control[HEIGHT // 2 :] == IMAGE[HEIGHT // 2 :]).all()
+
+
+def test_a_mask_that_stays_joins_the_one_that_moves(desk: ControlDesk) -> None:
+    drawn = desk.annotate(IMAGE, ControlSettings("gray", mask="person"), still=still())
+    assert drawn.control is not None and drawn.mask is not None
+    wanted = still()
+    wanted[:, : WIDTH // 2] = 255
+    assert np.array_equal(drawn.mask, wanted)
+    assert (drawn.control[wanted == 255] == 100).all() and (
+        drawn.control[wanted == 0] == IMAGE[wanted == 0]
+    ).all()
+
+
+def test_a_mask_of_another_size_waits_for_its_session(desk: ControlDesk) -> None:
+    assert desk.annotate(IMAGE, ControlSettings("gray"), still=np.zeros((4, 4), np.uint8)).mask is None
+
+
+CORNER = placed((HEIGHT, WIDTH), (HEIGHT, WIDTH), Framing(zoom=2.0, x=-1.0, y=-1.0))
+INSIDE = (slice(0, HEIGHT // 2), slice(0, WIDTH // 2))
+
+
+@pytest.mark.parametrize("name", ["none", "gray"])
+def test_around_a_smaller_picture_is_generated_and_itself_is_kept(desk: ControlDesk, name: str) -> None:
+    drawn = desk.annotate(IMAGE, ControlSettings(name), CORNER)
+    assert drawn.control is not None and drawn.mask is not None
+    assert not drawn.mask[INSIDE].any() and (drawn.mask == 255).mean() == 0.75 == drawn.around
+    assert (drawn.control[drawn.mask == 255] == 128).all()
+    assert np.array_equal(drawn.control[INSIDE], CORNER.picture(IMAGE)[INSIDE])
+    assert np.array_equal(drawn.picture, CORNER.picture(IMAGE))
+
+
+def test_unkept_all_is_generated_and_the_annotator_leads_where_the_camera_is(desk: ControlDesk) -> None:
+    drawn = desk.annotate(IMAGE, ControlSettings("gray", keep=False), CORNER)
+    assert drawn.control is not None and drawn.mask is None and drawn.around == 0.75
+    assert (drawn.control[INSIDE] == 100).all() and (drawn.control[HEIGHT // 2 :] == 128).all()
+
+
+def test_the_canvas_composes_with_both_masks(desk: ControlDesk) -> None:
+    """Person (left half of the view), upper half of the canvas, and around a view in the lower right."""
+    place = placed((HEIGHT, WIDTH), (HEIGHT, WIDTH), Framing(zoom=1.25, x=1.0, y=1.0))
+    drawn = desk.annotate(IMAGE, ControlSettings("gray", mask="person"), place, still())
+    assert drawn.control is not None and drawn.mask is not None
+    wanted = np.zeros((HEIGHT, WIDTH), bool)
+    wanted[:4] = wanted[:, :6] = True  # around
+    wanted[: HEIGHT // 2] = True
+    wanted[:, 6 : 6 + 12] = True  # the person
+    assert np.array_equal(drawn.mask == 255, wanted)
+    led = wanted.copy()
+    led[:4] = led[:, :6] = False
+    assert (drawn.control[led] == 100).all() and (drawn.control[wanted & ~led] == 128).all()
+    assert np.array_equal(drawn.control[~wanted], place.picture(IMAGE)[~wanted])
+
+
+def test_who_drew_is_told_with_the_gains(desk: ControlDesk, studio: Studio) -> None:
+    wanted = ControlSettings("pose", gain=0.8, second="depth", second_gain=0.3)
+    assert desk.annotate(IMAGE, wanted).drawn_by == (("pose", 0.8), ("depth", 0.3))
+    studio.broken.add("depth")
+    assert desk.annotate(IMAGE, wanted).drawn_by == (("pose", 0.8),)
+    assert desk.annotate(IMAGE, ControlSettings("none", mask="person")).drawn_by == ()
 
 
 def test_smoothing_never_touches_kept_pixels(desk: ControlDesk) -> None:

@@ -1,0 +1,20 @@
+"""What the engine computes once and uses again; each can be switched off, to show what it brings."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Savings:
+    """Which of them are on; the numbers that come out are the same either way, but for rounding.
+
+    `tables`: positions of a plan that comes back. `text`: keys and values of a text that is said again.
+    `gray`: the encoded inactive stream of a control without a mask. The autoencoder's own is `TAE.joins`.
+    """
+
+    tables: bool = True
+    text: bool = True
+    gray: bool = True
+
+
+ALL = Savings()
+NONE = Savings(tables=False, text=False, gray=False)
