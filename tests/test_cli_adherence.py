@@ -244,3 +244,37 @@ def test_the_whole_command_with_pocket(tmp_path: Path, capsys: pytest.CaptureFix
     assert metrics == {"mask_ssim", "material_accuracy", "palette_distance", "flicker", "drift"}
     assert all(np.isfinite(row["value"]) for row in rows)
     assert "drift over 2 s" in capsys.readouterr().out
+
+
+def test_modes_are_measured_where_they_are_named_and_where_no_control_is(
+    opened: list[Echo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Sequence[str]] = []
+    monkeypatch.setattr(engine.adherence, "measure_modes", lambda groups, *rest: asked.append(groups))
+    monkeypatch.setattr(engine.adherence, "measure", lambda *given: Scores())
+    for plan in (Plan((1.0,)), Plan((1.0,), ("gray",)), Plan((1.0,), modes=("kept",))):
+        engine.adherence.main([], settings({}), plan)
+    assert asked == [("kept", "references", "extension", "compositions"), (), ("kept",)]
+
+
+def test_a_named_mode_is_measured_alone_and_becomes_rows(
+    opened: list[Echo], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.adherence import trials
+
+    monkeypatch.setattr(trials, "round_trip", lambda pipeline, pictures: pictures)
+    numbers = tmp_path / "rows.json"
+    words = ["--modes", "kept", "--scales", "0,1", "--seconds", "0.4", "--clips", "1", "--markdown"]
+    assert main(["adherence", *words, "--json", str(numbers)]) == 0
+    rows = json.loads(numbers.read_text())["rows"]
+    assert all(list(row) == KEYS for row in rows)
+    assert {row["control"] for row in rows} == {"kept_static", "kept_outpaint", "kept_person"}
+    best = [row["value"] for row in rows if row["metric"] == "kept_ssim"]
+    assert len(best) == 6 and min(best) >= 0.98
+    assert "| kept_person | kept_ssim (up) | 1.000 | 1.000 | 1.000 |" in capsys.readouterr().out
+
+
+def test_an_unknown_mode_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["adherence", "--modes", "dreams"])
+    assert "kept, references, extension, compositions" in capsys.readouterr().err

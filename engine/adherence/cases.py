@@ -139,11 +139,11 @@ def drawn_cases(
 
 
 def drawn_controls(clip: DrawnClip) -> list[ControlFrame]:
-    """The control pictures of a drawn clip, as if an annotator had drawn them."""
+    """The control pictures of a drawn clip, as if an annotator had drawn them from its camera's pictures."""
     masks = itertools.repeat(None) if clip.mask is None else iter(clip.mask)
     return [
-        ControlFrame(Frame(picture, captured_at=0.0, index=index), picture, mask, clip.kind, True, "")
-        for index, (picture, mask) in enumerate(zip(clip.control, masks, strict=False))
+        ControlFrame(Frame(seen, captured_at=0.0, index=index), picture, mask, clip.kind, True, "")
+        for index, (seen, picture, mask) in enumerate(zip(clip.camera, clip.control, masks, strict=False))
     ]
 
 

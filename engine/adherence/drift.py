@@ -12,14 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
+from engine.adherence.autoencoder import Encoder
 from engine.adherence.cases import FIRST_SEED, Clip, drawn_controls, filmed_controls
 from engine.adherence.metrics import sharpness
 from engine.core.errors import SourceError
 from engine.core.store import Snapshot
 from engine.core.types import ControlFrame, Image
-from engine.model.latent_space import State
 from engine.render import Stream, Timeline, generate
 from engine.session import Session
 from engine.stages.annotate import engine_size
@@ -95,7 +94,7 @@ def run(
     session.reset(replay=True)
     stream = Stream(session, Timeline(values))
     first, last = Window(), Window()
-    encoder = _Encoder(session)
+    encoder = Encoder(session.pipeline)
     begin = 0
     for chunk in _chunks(stream, itertools.islice(to_and_fro(stretch), total)):
         latents = encoder.encode(chunk)
@@ -120,22 +119,6 @@ def plan(seconds: float) -> tuple[int, int]:
 def to_and_fro(stretch: Sequence[ControlFrame]) -> Iterator[ControlFrame]:
     """Forth and back for ever; one turn is twice as long as the stretch."""
     return itertools.cycle([*stretch, *reversed(stretch)])
-
-
-class _Encoder:
-    """The pipeline's own encoder, over the pictures as they come out."""
-
-    def __init__(self, session: Session) -> None:
-        self._pipeline = session.pipeline
-        self._state: State | None = None
-
-    @torch.inference_mode()
-    def encode(self, frames: Image) -> np.ndarray:
-        """Latents of the next frames of the stream."""
-        video = torch.from_numpy(frames).to(self._pipeline.device, self._pipeline.dtype)
-        video = video.permute(0, 3, 1, 2)[None] / 127.5 - 1
-        latents, self._state = self._pipeline.vae.encode(video, self._state)
-        return latents.float().cpu().numpy()
 
 
 def _stretch(values: Snapshot, control: str, clip: Clip | None, length: int) -> list[ControlFrame]:

@@ -6,6 +6,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -27,9 +28,13 @@ FOLLOWED = {
 """The metric that tells whether a control is followed."""
 BETTER = {
     "edge_f": "higher", "depth_rmse": "lower", "mask_ssim": "higher", "pose_pck": "higher",
-    "material_accuracy": "higher", "palette_distance": "lower", "flicker": "lower", "drift": "lower",
+    "material_accuracy": "higher", "palette_distance": "lower",
+    "reference_distance": "lower", "reference_likeness": "higher", "change": "higher",
+    "anchor_psnr": "higher", "kept_ssim": "higher", "kept_psnr": "higher", "copy_ssim": "higher",
+    "copy_psnr": "higher", "flicker": "lower", "drift": "lower",
 }  # fmt: skip
 BATCH = 12  # pictures that are read at once
+_NOTHING: Mapping[str, Value] = MappingProxyType({})
 
 Row = dict[str, str | float]
 
@@ -76,8 +81,7 @@ def measure(
     scores = Scores()
     for case in cases:
         if case.truth.rendered:
-            shown = replace(case, truth=replace(case.truth, rendered=False))
-            for metric, value in score(shown, ((frame, 0) for frame in case.truth.video), judge).items():
+            for metric, value in true_score(case, judge).items():
                 scores.ceiling[case.control, metric].append(value)
         for scale in scales:
             progress(case, scale)
@@ -88,15 +92,20 @@ def measure(
     return scores
 
 
-def pictures(case: Case, session: Session, values: Snapshot, scale: float) -> Iterator[tuple[Image, int]]:
-    """The generated frames of a case, each with the number of its chunk."""
+def pictures(
+    case: Case, session: Session, values: Snapshot, scale: float, also: Mapping[str, Value] = _NOTHING
+) -> Iterator[tuple[Image, int]]:
+    """The generated frames of a case, each with the number of its chunk, from 1.
+
+    `also`: values of this case alone, such as the file of a reference.
+    """
     told: dict[str, Value] = {
         "vace.context_scale": scale,
         "prompt.text": case.words.prompt,
         "prompt.transition": 0,
         "mask.composite": False,  # what the model made, not what was put back around it
     }
-    stream = Stream(session, Timeline(settings(given(values) | told)))
+    stream = Stream(session, Timeline(settings(given(values) | told | dict(also))))
     for picture in generate(case.frames, stream):
         yield picture, len(stream.step_seconds)
 
@@ -118,10 +127,17 @@ def score(case: Case, made: Iterator[tuple[Image, int]], judge: Judge) -> dict[s
     return means if jumps is None else means | {"flicker": jumps}
 
 
+def true_score(case: Case, judge: Judge) -> dict[str, float]:
+    """The metrics of a case's own true render; colours are then compared with the word's alone."""
+    shown = replace(case, truth=replace(case.truth, rendered=False))
+    return score(shown, ((frame, 0) for frame in case.truth.video), judge)
+
+
 def _batch_scores(case: Case, begin: int, shown: Image, judge: Judge) -> Iterator[tuple[str, list[float]]]:
     """Scores of some successive frames by metric."""
     reading = judge.read(shown)
-    yield FOLLOWED[case.control], _FOLLOWED_BY[case.control](case, begin, shown, reading)
+    if case.control in FOLLOWED:
+        yield FOLLOWED[case.control], _FOLLOWED_BY[case.control](case, begin, shown, reading)
     if case.words.material is not None and case.words.palette is None:
         yield "material_accuracy", judge.accuracy(reading, case.words.material)
     if case.truth.rendered:

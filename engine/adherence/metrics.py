@@ -12,11 +12,15 @@ from engine.video.opencv import cv2
 
 Plane = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float32]
+Shares = npt.NDArray[np.float32]
+Inside = npt.NDArray[np.bool_]
 
 REACH = 0.2  # PCK: part of the body's length within which a joint counts as found
 NOSE, NECK, RIGHT_HIP, LEFT_HIP = 0, 1, 8, 11  # OpenPose's numbers
 SSIM_SIGMA, SSIM_WIDTH = 1.5, 11  # the window of Wang et al. 2004, "Image quality assessment"
 SSIM_STEADY = (0.01**2, 0.03**2)
+BEST_PSNR = 100.0
+"""What is said of pictures that are the same to the bit, in dB: their error has no logarithm."""
 
 
 def depth_rmse(read: Plane, true: Plane) -> float:
@@ -40,15 +44,38 @@ def mask_ssim(read: Plane, asked: Plane) -> float:
     Where both masks are empty it is 1, so that a reading of nothing scores the part that is to be empty: read
     it against the score at context scale 0.
     """
-    a, b = np.asarray(read, np.float32), np.asarray(asked, np.float32)
-    mean_a, mean_b = _window(a), _window(b)
-    var_a, var_b = _window(a * a) - mean_a**2, _window(b * b) - mean_b**2
-    both = _window(a * b) - mean_a * mean_b
-    light, contrast = SSIM_STEADY
-    index = ((2 * mean_a * mean_b + light) * (2 * both + contrast)) / (
-        (mean_a**2 + mean_b**2 + light) * (var_a + var_b + contrast)
-    )
-    return float(index.mean())
+    return float(_ssim(np.asarray(read, np.float32), np.asarray(asked, np.float32)).mean())
+
+
+def kept_ssim(shown: Image, source: Image, kept: Inside) -> float:
+    """Structural similarity of the luma of two pictures u8 [H, W, 3] where `kept` [H, W] is True.
+
+    The mean there of the index of Wang et al. 2004. What lies elsewhere does not count, not even in the
+    windows at the border: both pictures are given the source's pixels there.
+    """
+    a, b = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255 for picture in (shown, source))
+    return float(_ssim(np.where(kept, a, b).astype(np.float32), b.astype(np.float32))[kept].mean())
+
+
+def psnr(shown: Image, source: Image, counted: Inside | None = None) -> float:
+    """Peak signal-to-noise ratio in dB of pictures u8 [..., H, W, 3], where `counted` [..., H, W] is True.
+
+    At most 100, which is said of equal pictures.
+    """
+    away = (shown.astype(np.float64) - source.astype(np.float64)) ** 2
+    error = float((away if counted is None else away[counted]).mean())
+    return min(BEST_PSNR, 10 * float(np.log10(255**2 / error))) if error else BEST_PSNR
+
+
+def change(pictures: Image, others: Image) -> float:
+    """How far two clips u8 [F, H, W, 3] are apart: the mean over all pixels of delta E (CIE 1976)."""
+    apart = [np.linalg.norm(_lab(a) - _lab(b), axis=2).mean() for a, b in zip(pictures, others, strict=True)]
+    return float(np.mean(apart))
+
+
+def overlap(first: Shares, second: Shares) -> float:
+    """How alike two readings [M] of shares that add up to 1 are: Bhattacharyya's coefficient, 0..1."""
+    return float(np.sqrt(first * second).sum())
 
 
 def pose_pck(read: Points, asked: Points, height: int, width: int) -> float | None:
@@ -109,6 +136,18 @@ def _lab(picture: Image) -> Plane:
     """CIE Lab [H, W, 3]: L 0..100, a and b about -128..127."""
     lab = cv2.cvtColor(picture.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
     return np.asarray(lab, np.float32)
+
+
+def _ssim(a: Plane, b: Plane) -> Plane:
+    """The index of Wang et al. 2004 at every point of two planes [H, W] in 0..1."""
+    mean_a, mean_b = _window(a), _window(b)
+    var_a, var_b = _window(a * a) - mean_a**2, _window(b * b) - mean_b**2
+    both = _window(a * b) - mean_a * mean_b
+    light, contrast = SSIM_STEADY
+    index = ((2 * mean_a * mean_b + light) * (2 * both + contrast)) / (
+        (mean_a**2 + mean_b**2 + light) * (var_a + var_b + contrast)
+    )
+    return np.asarray(index, np.float32)
 
 
 def _window(plane: Plane) -> Plane:

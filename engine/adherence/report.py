@@ -14,10 +14,19 @@ ABOUT = {
     "pose_pck": "joints read from the picture within 0.2 body lengths of where they should be",
     "material_accuracy": "pictures whose material is read as the prompt's",
     "palette_distance": "colours against the true render's (real: the subject's tint and the word's), Lab",
+    "reference_distance": "colours of the picture against the reference's, Lab",
+    "reference_likeness": "materials read from the picture and from the reference, how far they overlap",
+    "change": "mean difference of a pixel's colour from the picture without references, delta E",
+    "anchor_psnr": "the picture nearest to a key frame against it, dB; true: through the autoencoder alone",
+    "kept_ssim": "outside the mask, what is shown against the input, structural similarity",
+    "kept_psnr": "the same in dB; 100: equal to the bit",
+    "copy_ssim": "the same where the model's copy is shown; true: through the autoencoder alone",
+    "copy_psnr": "the same in dB",
     "flicker": "change at chunk borders against inside, over the clip's own",
     "drift": "largest change of mean, deviation or sharpness, last minute against first",
 }
 FIRST_COLUMN, COLUMN = 34, 10
+SOURCES = {"procedural": "drawn", "real": "filmed"}
 
 
 def table(scores: Scores, scales: Sequence[float]) -> list[str]:
@@ -38,6 +47,21 @@ def table(scores: Scores, scales: Sequence[float]) -> list[str]:
     metrics = dict.fromkeys(metric for _, _, metric, _ in scores.of)
     lines += [f"{metric}: {ABOUT[metric]}" for metric in BETTER if metric in metrics]
     return [*lines, "true: the same measure of true renders, where no model had a hand in it"]
+
+
+def markdown(scores: Scores, scales: Sequence[float]) -> list[str]:
+    """The same as markdown tables, one for each source: what a model card shows."""
+    lines = []
+    for source in dict.fromkeys(source for source, *_ in scores.of):
+        cells = ["control", "metric", "true", *(f"{scale:g}" for scale in scales)]
+        lines += ["", f"| {SOURCES[source]}: {' | '.join(cells)} |", "|---" * len(cells) + "|"]
+        for control, metric in dict.fromkeys((c, m) for s, c, m, _ in scores.of if s == source):
+            arrow = "up" if BETTER[metric] == "higher" else "down"
+            found = [_ceiling(scores, source, control, metric)]
+            found += [scores.of.get((source, control, metric, scale), []) for scale in scales]
+            numbers = " | ".join(f"{float(np.mean(values)):.3f}" if values else "" for values in found)
+            lines.append(f"| {control} | {metric} ({arrow}) | {numbers} |")
+    return lines
 
 
 def drift_lines(first: Window, last: Window, name: str, seconds: float) -> list[str]:

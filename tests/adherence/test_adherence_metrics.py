@@ -7,10 +7,15 @@ import pytest
 
 from engine.adherence.flicker import STILL, Changes, flicker
 from engine.adherence.metrics import (
+    BEST_PSNR,
+    change,
     colour_distance,
     depth_rmse,
+    kept_ssim,
     mask_ssim,
+    overlap,
     pose_pck,
+    psnr,
     sharpness,
     tint_distance,
 )
@@ -155,3 +160,32 @@ def test_one_chunk_cannot_flicker_and_a_still_one_does_not() -> None:
     still = changes_of(clip([0] * 8), 3)
     assert flicker(changes_of(clip([2, 2]), 3), still) is None
     assert flicker(still, still) == 1
+
+
+def noise(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+
+
+def test_what_is_kept_counts_and_nothing_else_not_even_at_the_border() -> None:
+    kept = np.zeros(SIZE, bool)
+    kept[:, :50] = True
+    shown, source = noise(0), noise(1)
+    shown[:, :50] = source[:, :50]
+    assert kept_ssim(shown, source, kept) == pytest.approx(1)
+    assert psnr(shown, source, kept) == BEST_PSNR
+    assert kept_ssim(shown, source, ~kept) < 0.3 and psnr(shown, source, ~kept) < 12
+
+
+def test_psnr_is_that_of_the_error() -> None:
+    assert psnr(even((100, 100, 100)), even((110, 110, 110))) == pytest.approx(20 * np.log10(255 / 10))
+
+
+def test_even_colours_change_by_their_delta_e() -> None:
+    black, white = even((0, 0, 0)), even((255, 255, 255))
+    assert change(np.stack([black, black]), np.stack([white, black])) == pytest.approx(50, abs=0.1)
+
+
+def test_readings_overlap_from_nothing_to_all() -> None:
+    gold, ice = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
+    assert overlap(gold, gold) == 1 and overlap(gold, ice) == 0
+    assert overlap(gold, np.array([0.5, 0.5], np.float32)) == pytest.approx(0.5**0.5)
