@@ -143,7 +143,8 @@ def lines(readings: Sequence[Reading], timesteps: Sequence[float]) -> Iterator[s
         yield f"    latents differ by      {reading.latent_error:8.4f}  (at most {MOST_LATENT_ERROR:g})"
         yield f"    pictures alike, dB     {reading.psnr:8.1f}  (at least {LEAST_PSNR:g})"
         for metric, (exact, mine) in reading.followed.items():
-            lost = f"{reading.losses[metric]:+.1%} worse, at most {MOST_LOSS:.0%}"
+            loss = reading.losses[metric]
+            lost = f"{abs(loss):.1%} {'worse' if loss > 0 else 'better'}, at most {MOST_LOSS:.0%} worse"
             yield f"    {metric:<21}  {mine:8.4f}  exact {exact:.4f} ({lost})"
 
 

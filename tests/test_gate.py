@@ -64,7 +64,7 @@ def test_every_limit_counts(reading: Reading, passed: bool) -> None:
 def test_both_sides_and_the_limits_are_printed() -> None:
     text = "\n".join(lines([GOOD, replace(GOOD, policy="two", psnr=20.0)], (1000.0, 833.3)))
     assert "one: passed" in text and "two: NOT passed" in text
-    assert "0.4950  exact 0.5000 (+1.0% worse, at most 2%)" in text
+    assert "0.4950  exact 0.5000 (1.0% worse, at most 2% worse)" in text
     assert "nothing to save" in "\n".join(lines([], (1000.0,)))
 
 
