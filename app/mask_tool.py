@@ -20,7 +20,7 @@ from engine.core.types import Image
 from engine.stages.annotate import engine_size
 from engine.stages.pictures import MASK, keep_mask, picture_path
 from engine.video.brush import MaskDrawing
-from engine.video.fit import fit_crop
+from engine.video.masks import mask_of
 from engine.video.still import read_still
 
 BRUSH, RESOLUTION = "mask.brush", "engine.resolution"
@@ -198,7 +198,7 @@ def _read(name: str, size: tuple[int, int]) -> Image | None:
         picture = read_still(picture_path(name)).image
     except CuelightError:
         return None
-    return np.where(fit_crop(picture, *size).mean(axis=2) > 127, np.uint8(255), np.uint8(0))
+    return mask_of(picture, *size)
 
 
 def _veil(mask: Image) -> QImage:

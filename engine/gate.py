@@ -19,6 +19,8 @@ from torch import Tensor
 from engine.adherence.cases import Case, drawn_cases
 from engine.adherence.judge import Judge
 from engine.adherence.measure import BETTER, FOLLOWED, pictures, score
+from engine.adherence.metrics import psnr
+from engine.chunk import parse_step_list
 from engine.core.parameters import Value
 from engine.core.paths import cache_dir
 from engine.core.store import Snapshot
@@ -27,7 +29,7 @@ from engine.model.hints import CHEAPEST, HintPolicy, Verdict, fingerprint, renew
 from engine.model.latent_space import State
 from engine.model.load import VERDICTS, Pipeline, load_pipeline
 from engine.model.vae import VAE
-from engine.session import Session, parse_step_list
+from engine.session import Session
 from engine.stages.asked import Wanted, chunk_settings
 
 CONTROLS = ("scribble", "depth")
@@ -163,12 +165,6 @@ def _reading(policy: HintPolicy, pairs: Sequence[tuple[_Made, _Made]]) -> Readin
         float(np.mean([psnr(exact.frames, mine.frames) for exact, mine in pairs])),
         followed,
     )
-
-
-def psnr(exact: Image, mine: Image) -> float:
-    """Decibels between pictures u8 of the same shape; 100 where they are the same."""
-    error = float(np.mean((exact.astype(np.float32) - mine.astype(np.float32)) ** 2))
-    return 100.0 if error == 0 else min(100.0, 10 * float(np.log10(255**2 / error)))
 
 
 def _latent_error(exact: Sequence[Tensor], mine: Sequence[Tensor]) -> float:

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.chunk import ChunkOutput, parse_step_list
 from engine.core.automation import Move, values_at
 from engine.core.errors import EngineError, OutputError, ParameterError, SourceError
 from engine.core.parameters import TABLE, Value
 from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Frame, Image
 from engine.model.text import Conditioning
-from engine.session import ChunkOutput, Session, open_session, parse_step_list
+from engine.session import Session, open_session
 from engine.stages.annotate import aimed, control_frame, control_settings, engine_size, layout_box, placement
 from engine.stages.asked import (
     Wanted,

@@ -23,7 +23,6 @@ from engine.chunk import (
     Pictures,
     Settings,
     nominal_steps,
-    parse_step_list,
     present,
 )
 from engine.core.errors import EngineError
@@ -48,19 +47,6 @@ from engine.model.text import Conditioning
 from engine.model.vace import References
 from engine.model.wan import CrossCache
 from engine.modes import mode_of
-
-__all__ = [
-    "ChunkInput",
-    "ChunkOutput",
-    "Live",
-    "Pictures",
-    "Session",
-    "Settings",
-    "nominal_steps",
-    "open_session",
-    "parse_step_list",
-    "present",
-]
 
 ANCHOR_PICTURES = 9
 """The picture before those of the last two latents: what Krea Realtime anchors its context in."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.chunk import ChunkInput, ChunkOutput, Live, Settings
 from engine.core.types import Image
 from engine.modes import Mode
-from engine.session import ChunkInput, ChunkOutput, Live, Settings
 
 FRAMES_IN = 12
 

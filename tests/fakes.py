@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from engine.chunk import ChunkInput, ChunkOutput, Live, Settings
 from engine.core.errors import EngineError, OutputError, SourceError, WeightsError
 from engine.core.types import Image
 from engine.modes import Mode
-from engine.session import ChunkInput, ChunkOutput, Live, Settings
 from engine.video.annotators import Annotation
 
 HEIGHT, WIDTH = 128, 224

@@ -12,11 +12,11 @@ from engine.adherence import Clip, Plan, drawn_frames, measure
 from engine.adherence.cases import Case, Truth, Words, drawn_cases, filmed_cases, words_of
 from engine.adherence.judge import Judge
 from engine.adherence.measure import BETTER, Scores
+from engine.chunk import ChunkInput
 from engine.cli import main
 from engine.core.errors import AnnotatorError
 from engine.core.types import ControlFrame, Frame
 from engine.render import settings
-from engine.session import ChunkInput
 from tests.echo import EchoSession
 
 MATERIALS = ("gold", "ice", "moss")

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import engine.render
+from engine.chunk import ChunkInput, ChunkOutput
 from engine.cli import main
 from engine.core.automation import parse_move
 from engine.core.errors import OutputError, ParameterError, SourceError
 from engine.core.types import ControlFrame, Frame, Image
 from engine.render import Stream, Timeline, annotate, generate, render, settings, source_frames
-from engine.session import ChunkInput, ChunkOutput
 from engine.video.opencv import cv2
 from tests.echo import EchoSession
 from tests.fakes import FakeClock

@@ -12,9 +12,10 @@ import torch
 
 from engine import gate
 from engine.adherence.cases import Case, Truth, Words
+from engine.adherence.metrics import psnr
 from engine.bench.weights import random_pipeline
 from engine.core.types import ControlFrame, Frame
-from engine.gate import LEAST_PSNR, MOST_LATENT_ERROR, Reading, ask, cheaper, lines, played, psnr
+from engine.gate import LEAST_PSNR, MOST_LATENT_ERROR, Reading, ask, cheaper, lines, played
 from engine.model.hints import passed_of
 from engine.model.load import Pipeline
 from engine.model.pipelines import PIPELINES

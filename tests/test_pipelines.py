@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from engine.chunk import ChunkInput, ChunkOutput, Live, Settings
 from engine.cli import main
 from engine.core.errors import EngineError, WeightsError
 from engine.core.parameters import TABLE
@@ -21,7 +22,7 @@ from engine.model.load import Choice, load_pipeline
 from engine.model.pipelines import PIPELINES
 from engine.model.umt5_encoder import Placement
 from engine.model.vae import VAEKind
-from engine.session import ChunkInput, ChunkOutput, Live, Session, Settings
+from engine.session import Session
 from tests.checkpoint_factory import TINY, write_models
 
 PUBLIC = [name for name, row in PIPELINES.items() if row.files is not None]

@@ -14,6 +14,16 @@ from safetensors.torch import save_file
 
 # Before engine.pocket, whose OpenCV would point two variables of Qt at itself.
 import engine.video.opencv  # noqa: F401
+from engine.chunk import (
+    ChunkInput,
+    ChunkOutput,
+    Live,
+    Pictures,
+    Settings,
+    nominal_steps,
+    parse_step_list,
+    present,
+)
 from engine.core.errors import EngineError, WeightsError
 from engine.model.load import Pipeline
 from engine.model.pipelines import PIPELINES
@@ -26,17 +36,7 @@ from engine.modes import mode_of as mode_of_what_is_there
 from engine.pocket.clips import draw_clip
 from engine.pocket.latents import to_video
 from engine.pocket.tae_start import start
-from engine.session import (
-    ChunkInput,
-    ChunkOutput,
-    Live,
-    Pictures,
-    Session,
-    Settings,
-    nominal_steps,
-    parse_step_list,
-    present,
-)
+from engine.session import Session
 
 SIZE = 64
 

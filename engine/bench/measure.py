@@ -13,9 +13,10 @@ from engine.bench.machine import peak_memory
 from engine.bench.plan import Mode, Plan
 from engine.bench.roof import Roof, count_operations, measure_roof
 from engine.bench.stages import HINTS, StageClock, listening, synchronize
+from engine.chunk import ChunkInput, ChunkOutput, Live, Pictures, Settings
 from engine.model.load import Pipeline
 from engine.model.references import Reference
-from engine.session import ChunkInput, ChunkOutput, Live, Pictures, Session, Settings
+from engine.session import Session
 
 PROMPTS = ("a figure of red gold in the night", "a forest of glass, morning")
 STAGED = 5

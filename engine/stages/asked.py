@@ -11,6 +11,7 @@ from typing import cast
 
 import numpy as np
 
+from engine.chunk import ChunkInput, Live, Settings
 from engine.core.parameters import LORA_SLOTS
 from engine.core.store import Snapshot
 from engine.core.types import ControlFrame
@@ -19,7 +20,6 @@ from engine.model.hints import HintChoice
 from engine.model.load import Choice
 from engine.model.umt5_encoder import Placement
 from engine.model.vae import VAEKind
-from engine.session import ChunkInput, Live, Settings
 from engine.stages.annotate import engine_size
 from engine.stages.extension import Extension
 from engine.stages.pictures import Given

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
+from engine.chunk import ChunkOutput, Live, Settings, parse_step_list
 from engine.core.channels import Closed, Fifo, Latest, Ring
 from engine.core.errors import CuelightError, EngineError
 from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Image
 from engine.model.load import Choice
 from engine.modes import Mode
-from engine.session import ChunkOutput, Live, Session, Settings, parse_step_list
+from engine.session import Session
 from engine.stages.asked import Wanted, chunk_input, chunk_settings, feather, live_values, with_pictures
 from engine.stages.extension import Extension
 from engine.stages.kept import Kept

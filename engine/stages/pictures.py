@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import numpy.typing as npt
 
 from engine.core.channels import Latest
@@ -22,7 +21,7 @@ from engine.core.store import Snapshot, Store
 from engine.core.types import Image
 from engine.model.references import Fit, Reference
 from engine.session import Session
-from engine.video.fit import fit_crop
+from engine.video.masks import mask_of
 from engine.video.opencv import cv2
 from engine.video.still import Still, read_still
 
@@ -86,6 +85,7 @@ class Shelf:
         self._session = session
         self._stills: dict[str, tuple[_State, Still]] = {}
         self._references: dict[tuple[str, _State, Fit], Reference] = {}
+        self._made: tuple[Still, Image] | None = None  # the newest mask, and of what
 
     def given(self, snapshot: Snapshot) -> Given:
         """What the rows name now. What cannot be used is left out and in `errors`."""
@@ -100,7 +100,7 @@ class Shelf:
             self._encoded([(key, named[key]) for key in REFERENCE_FILES if stills.get(key)], snapshot),
             None if first is None else first.image,
             None if last is None else last.image,
-            None if mask is None else self._mask(mask.image),
+            None if mask is None else self._mask(mask),
             tuple((named[key], snapshot.version_of(key)) for key in (FIRST, LAST)),
         )
 
@@ -137,10 +137,11 @@ class Shelf:
             made.append(self._references[one])
         return tuple(made)
 
-    def _mask(self, image: Image) -> Image:
-        """A mask u8 [H, W] of the engine's size, 255 where the picture is light."""
-        fitted = fit_crop(image, self._session.height, self._session.width)
-        return np.where(fitted.mean(axis=2) > 127, np.uint8(255), np.uint8(0))
+    def _mask(self, still: Still) -> Image:
+        """The mask of a picture in the engine's size; made once, for a file asks with every frame."""
+        if self._made is None or self._made[0] is not still:
+            self._made = still, mask_of(still.image, self._session.height, self._session.width)
+        return self._made[1]
 
 
 class PictureStage:

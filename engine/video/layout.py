@@ -13,7 +13,7 @@ import numpy as np
 from engine.core.types import Image
 from engine.video.annotation import Annotation, fade, require_picture
 from engine.video.opencv import cv2
-from engine.video.people import Body, BodyTracker
+from engine.video.people import SEEN, Body, BodyTracker
 
 NEUTRAL = 255
 NOBODY = "none"
@@ -28,7 +28,6 @@ PARTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
 """What can carry the box: mediapipe's landmarks whose middle it is. Left and right are the person's own."""
 _THICKNESS = 2 / 480  # of the outline, as part of the picture's height ...
 _LEAST_THICKNESS = 2  # ... but at least this many pixels
-_SEEN = 0.3  # landmarks less visible than this are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class Layout:
 
 def carried(box: Box, body: Body) -> Box | None:
     """`box` with its middle on the part of `body` that it follows; None where that is not seen."""
-    points = [number for number in PARTS[box.follow] if body.visibility[number] >= _SEEN]
+    points = [number for number in PARTS[box.follow] if body.visibility[number] >= SEEN]
     if not points:
         return None
     x, y = body.points[points].mean(axis=0)

@@ -8,11 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.core.types import Image
+from engine.video.fit import fit_crop
 from engine.video.opencv import cv2
 
 GENERATED = 128  # VACE's gray for "to be painted"
 FRAMES_PER_LATENT = 4
 MARGIN = 0.02  # a mask is wider than what was found by this part of the height: no rim of the old one stays
+
+
+def mask_of(picture: Image, height: int, width: int) -> Image:
+    """The mask u8 [height, width] that a picture u8 [H, W, 3] means, cropped to fill: light is 255."""
+    fitted = fit_crop(picture, height, width)
+    return np.where(fitted.mean(axis=2) > 127, np.uint8(255), np.uint8(0))
 
 
 def grown(mask: Image, part: float) -> Image:

@@ -14,14 +14,13 @@ from engine.core.types import Image
 from engine.video.annotation import Annotation, require_picture
 from engine.video.masks import inpainting, with_margin
 from engine.video.opencv import cv2
-from engine.video.people import Body, BodyTracker, FaceTracker
+from engine.video.people import SEEN, Body, BodyTracker, FaceTracker
 
 Points = npt.NDArray[np.float32]
 
 # mediapipe's landmarks.
 _EYES, _EARS, _MOUTH = (2, 5), (7, 8), (9, 10)
 _HANDS = ((13, 15, (17, 19)), (14, 16, (18, 20)))  # elbow, wrist and the two outer knuckles, left and right
-_SEEN = 0.3  # parts less visible than this are left out
 _SHIFT = 0.2  # a face's middle lies above the one of eyes and mouth by this many distances of eyes and mouth
 _TALL, _WIDE = 1.65, 1.2  # half a face's height and least half width in such distances
 _PER_EARS = 0.62  # ... and its half width in distances of the ears
@@ -114,7 +113,7 @@ def outline(mask: Image, points: Points) -> None:
 
 def face(mask: Image, body: Body) -> bool:
     """Draw the face of `body` white into `mask` (u8 [H, W]), from hairline to chin; whether it is seen."""
-    if body.visibility[[*_EYES, *_MOUTH]].min() < _SEEN:
+    if body.visibility[[*_EYES, *_MOUTH]].min() < SEEN:
         return False
     points = _pixels(body, mask)
     eyes, mouth = points[[*_EYES]].mean(axis=0), points[[*_MOUTH]].mean(axis=0)
@@ -130,7 +129,7 @@ def hands(mask: Image, body: Body) -> bool:
     points = _pixels(body, mask)
     drawn = False
     for elbow, wrist, knuckles in _HANDS:
-        if body.visibility[wrist] < _SEEN:
+        if body.visibility[wrist] < SEEN:
             continue
         along = points[[*knuckles]].mean(axis=0) - points[wrist]
         forearm = float(np.linalg.norm(points[wrist] - points[elbow]))

@@ -20,6 +20,7 @@ from engine.core.errors import AnnotatorError
 from engine.core.types import Image
 
 SURE = 0.5  # a pixel belongs to the person from this certainty on
+SEEN = 0.3  # points of a body less visible than this are left out
 PRESENT = 0.005  # less of the picture than this is nobody
 
 _NOISE = re.compile(

@@ -13,7 +13,7 @@ from engine.core.skeleton import COLORS, LIMB_BRIGHTNESS, LIMBS
 from engine.core.types import Image
 from engine.video.annotation import Annotation, fade, require_picture
 from engine.video.opencv import cv2
-from engine.video.people import Body, BodyTracker, FaceTracker
+from engine.video.people import SEEN, Body, BodyTracker, FaceTracker
 
 Points = npt.NDArray[np.float32]
 
@@ -23,7 +23,6 @@ NEUTRAL = 0
 # that is the middle of the shoulders.
 _FROM_MEDIAPIPE = (0, -1, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7)
 NECK, RIGHT_SHOULDER, LEFT_SHOULDER = 1, 2, 5
-_SEEN = 0.3  # points less visible than this are left out
 _RADIUS = 4 / 1024  # half a limb's width and a joint's radius, as part of the picture's short side ...
 _LEAST_RADIUS = 1.25  # ... but at least this many pixels: thinner ones vanish at the engine's small sizes
 _FACE_FROM = 0.75  # detail
@@ -78,7 +77,7 @@ def openpose_points(body: Body) -> tuple[Points, npt.NDArray[np.bool_]]:
     """The 18 OpenPose points of `body`: f32 [18, 2] in parts of the picture, and which of them are seen."""
     order = np.array(_FROM_MEDIAPIPE)
     points = body.points[order]
-    seen = body.visibility[order] >= _SEEN
+    seen = body.visibility[order] >= SEEN
     points[NECK] = points[[RIGHT_SHOULDER, LEFT_SHOULDER]].mean(axis=0)
     seen[NECK] = seen[RIGHT_SHOULDER] and seen[LEFT_SHOULDER]
     return points, seen

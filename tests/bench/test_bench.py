@@ -31,6 +31,8 @@ ARCH = Arch(dim=24, ffn_dim=40, heads=2, layers=2, vace_layers=(0,), text_len=8,
 SMALL_TAE = TAEArch(encoder=4, decoder=(6, 5, 4, 3), blocks=1, encoder_blocks=0, subpixel=True, trim=0)
 PLAN = Plan(size=(64, 64), steps=2, warm_up=2, chunks=3)
 CPU = torch.device("cpu")
+QUICK = ("bench", "--size", "64x64", "--steps", "1", "--warm-up", "1", "--chunks", "2")
+"""The command at its quickest."""
 
 
 def tiny(name: str = "longlive") -> Pipeline:
@@ -203,19 +205,7 @@ def test_the_list_ends_before_its_time_is_over_and_goes_on_after_an_error() -> N
 
 def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / "bench.json"
-    told = [
-        "bench",
-        "--size",
-        "64x64",
-        "--steps",
-        "1",
-        "--warm-up",
-        "1",
-        "--chunks",
-        "2",
-        "--json",
-        str(place),
-    ]
+    told = [*QUICK, "--json", str(place)]
     assert main(told) == 0
     assert "pocket 64x64, 1 steps, mode depth" in capsys.readouterr().out
     document = json.loads(place.read_text("utf-8"))

@@ -24,6 +24,7 @@ from engine.model.spec import Arch
 from engine.model.tae import TAE, TAEArch
 from engine.model.wan import CrossCache
 from engine.session import Session
+from tests.bench.test_bench import QUICK
 
 ARCH = Arch(dim=24, ffn_dim=40, heads=2, layers=2, vace_layers=(0,), text_len=8, text_dim=8, freq_dim=16)
 SMALL_TAE = TAEArch(encoder=4, decoder=(6, 5, 4, 3), blocks=1, encoder_blocks=0, subpixel=True, trim=0)
@@ -90,20 +91,7 @@ def test_the_straightforward_form_does_what_it_says() -> None:
 
 def test_the_command_compares_in_one_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     place = tmp_path / "compared.json"
-    told = [
-        "bench",
-        "--compare",
-        "eager",
-        "--size",
-        "64x64",
-        "--steps",
-        "1",
-        "--warm-up",
-        "1",
-        "--chunks",
-        "2",
-    ]
-    assert main([*told, "--json", str(place)]) == 0
+    assert main([*QUICK, "--compare", "eager", "--json", str(place)]) == 0
     said = capsys.readouterr().out
     assert "against eager" in said and "the same: differ by" in said
     document = json.loads(place.read_text("utf-8"))

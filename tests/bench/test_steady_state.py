@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from engine.bench.weights import random_pipeline
+from engine.chunk import ChunkInput, ChunkOutput, Live, Settings
 from engine.model.block import Gelu
 from engine.model.load import Pipeline
 from engine.model.pipelines import PIPELINES
@@ -22,7 +23,7 @@ from engine.model.spec import Arch
 from engine.model.stream import LatentStream
 from engine.model.tae import TAE, TAEArch
 from engine.model.wan import CausalWan, CrossCache, PatchEmbedding
-from engine.session import ChunkInput, ChunkOutput, Live, Session, Settings
+from engine.session import Session
 
 ARCH = Arch(dim=24, ffn_dim=40, heads=2, layers=3, vace_layers=(0, 2), text_len=8, text_dim=8, freq_dim=16)
 FLAT = replace(ARCH, layers=1, vace_layers=(0,))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from engine.chunk import nominal_steps
 from engine.model.load import load_pipeline
 from engine.model.schedule import Schedule
 from engine.pocket.batches import sample as sample_chunks
@@ -17,7 +18,6 @@ from engine.pocket.network import Pocket
 from engine.pocket.refine import CROP, Pairs, sample
 from engine.pocket.train import SIZES, train
 from engine.pocket.train_dit import SHIFT, loss_of
-from engine.session import nominal_steps
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from engine.chunk import nominal_steps
 from engine.model.cache import KVCache
 from engine.model.load import load_pipeline
 from engine.model.pipelines import PIPELINES
@@ -42,7 +43,6 @@ from engine.pocket.train_dit import (
     softened,
 )
 from engine.pocket.training import Stage
-from engine.session import nominal_steps
 
 H, W = 4, 8
 ALIKE = torch.ones(16)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.chunk import Settings
 from engine.core.channels import Fifo, Latest, Ring
 from engine.core.errors import AnnotatorError, CuelightError, EngineError, WeightsError
 from engine.core.store import Store
 from engine.core.types import ControlFrame, Frame, Image
-from engine.session import Settings
 from engine.stages.annotate import AnnotateStage, engine_size
 from engine.stages.asked import chunk_input
 from engine.stages.generate import Chunk, GenerateStage

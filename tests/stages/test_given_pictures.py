@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.chunk import ChunkInput
 from engine.core.channels import Latest
 from engine.core.errors import CuelightError
 from engine.core.store import Store
-from engine.session import ChunkInput
 from engine.stages.asked import with_pictures
 from engine.stages.extension import Extension
 from engine.stages.kept import Kept, paste
