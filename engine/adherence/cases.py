@@ -32,9 +32,12 @@ if TYPE_CHECKING:
 ANNOTATOR_OF = {"inpaint": "segmentation"}
 """Controls whose annotator has another name."""
 DRAWN_FPS = 30
-FIRST_SEED = {"scribble": 0, "edges": 1000, "depth": 2000, "gray": 3000, "pose": 4000, "inpaint": 5000}
+FIRST_SEED = {"scribble": 0, "edges": 1000, "depth": 2000, "gray": 3000, "pose": 4000, "inpaint": 5000,
+              "flow": 6000, "layout": 7000}  # fmt: skip
 """Where the drawn clips of a control begin; training uses no seed below 10 000."""
 MOST_SEEDS = 1000
+FILLED = ("flow", "layout")
+"""Controls that say where a body is to be, without a mask: it is to fill what moves, or the box."""
 LEAST_SPREAD = 0.15  # deviation of a depth or of a mask, both 0..1, below which it asks for nothing
 
 
@@ -211,13 +214,17 @@ def _parts(
 def _drawn_truth(clip: DrawnClip) -> Truth:
     """What a drawn clip's scene is."""
     mask = None if clip.mask is None else (clip.mask > 127).astype(np.float32)
+    if clip.kind in FILLED:
+        mask = clip.subject.astype(np.float32)
     joints = None if clip.joints is None else clip.joints.astype(np.float32)
     return Truth(clip.target, True, clip.depth, mask, joints)
 
 
 def _asks(control: str, truth: Truth) -> bool:
     """Whether a control tells anything that can be followed."""
-    planes = {"depth": truth.depth, "inpaint": truth.mask}.get(control)
+    planes = {"depth": truth.depth, "inpaint": truth.mask, "flow": truth.mask, "layout": truth.mask}.get(
+        control
+    )
     if control == "pose" and truth.joints is not None:
         size = truth.video.shape[1:3]
         return any(pose_pck(joints, joints, *size) is not None for joints in truth.joints)
@@ -232,9 +239,21 @@ def _seen(control: str, frames: Sequence[ControlFrame], video: Image) -> Truth:
     if control == "inpaint":
         masks = [frame.mask for frame in frames if frame.mask is not None]
         return Truth(video, False, mask=(np.stack(masks) > 127).astype(np.float32))
+    if control in FILLED:
+        return Truth(video, False, mask=np.stack([_filled(frame) for frame in frames]))
     if control == "pose":
         return Truth(video, False, joints=_filmed_joints(video))
     return Truth(video, False)
+
+
+def _filled(frame: ControlFrame) -> Plane:
+    """Where the control of a frame asks for a body [H, W], 1 there."""
+    from engine.pocket.guides import from_box, from_flow
+
+    if frame.control is None:
+        return np.zeros(frame.frame.image.shape[:2], np.float32)
+    told = (from_flow if frame.annotator == "flow" else from_box)(frame.control)
+    return (told.near > 0.5).astype(np.float32)
 
 
 def _filmed_joints(video: Image) -> Points:

@@ -23,7 +23,7 @@ from engine.session import Session
 
 FOLLOWED = {
     "scribble": "edge_f", "edges": "edge_f", "gray": "edge_f", "depth": "depth_rmse", "pose": "pose_pck",
-    "inpaint": "mask_ssim",
+    "inpaint": "mask_ssim", "flow": "mask_ssim", "layout": "mask_ssim",
 }  # fmt: skip
 """The metric that tells whether a control is followed."""
 BETTER = {
@@ -188,4 +188,5 @@ def _pose(case: Case, begin: int, shown: Image, reading: Reading) -> list[float]
 
 _FOLLOWED_BY: Mapping[str, Callable[[Case, int, Image, Reading], list[float]]] = {
     "scribble": _lines, "edges": _lines, "gray": _lines, "depth": _depth, "pose": _pose, "inpaint": _mask,
+    "flow": _mask, "layout": _mask,
 }  # fmt: skip

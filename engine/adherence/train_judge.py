@@ -34,12 +34,12 @@ from engine.pocket.training import Stage
 FIRST_SEED = 500_000
 HELD_OUT_SEED = 9_000
 CYCLE = (
-    "depth", "pose", "inpaint", "scribble", "depth", "pose", "inpaint", "edges", "depth", "pose", "gray",
-    "scribble",
+    "depth", "pose", "inpaint", "scribble", "depth", "layout", "inpaint", "edges", "depth", "pose", "gray",
+    "flow", "depth", "scribble",
 )  # fmt: skip
 """Kinds of control, in the order in which clips are drawn: as often as their heads need them."""
 TELLS_DEPTH = ("depth",)
-TELLS_MASK = ("inpaint", "pose")
+TELLS_MASK = ("inpaint", "pose", "flow", "layout")
 TELLS_JOINTS = ("pose",)
 DRAWN_SIZE = (128, 224)
 """Pictures are drawn as large as they are watched, and looked at in the judge's size."""
@@ -113,7 +113,7 @@ def _shows(
     """Whether a control asks for anything: a picture of nothing shows no material."""
     if kind == "pose":
         return pose_pck(joints, joints, *SIZE) is not None
-    if kind == "inpaint":
+    if kind in ("inpaint", "flow", "layout"):
         return tells(mask.astype(np.float32) / np.float32(255))
     return kind != "depth" or tells(depth)
 

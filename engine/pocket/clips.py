@@ -15,7 +15,8 @@ from engine.pocket.styles import Image, Look, Plane, random_look
 
 FRAMES_PER_SECOND = 16
 
-SHARES = {"scribble": 0.18, "edges": 0.08, "depth": 0.18, "gray": 0.25, "pose": 0.14, "inpaint": 0.17}
+SHARES = {"scribble": 0.16, "edges": 0.07, "depth": 0.17, "gray": 0.20, "pose": 0.13, "inpaint": 0.15,
+          "flow": 0.05, "layout": 0.07}  # fmt: skip
 """How often training draws each kind of control."""
 
 
@@ -25,7 +26,8 @@ class Clip:
 
     Where a mask u8 `[F, H, W]` is 255 the picture is to be generated; elsewhere the target is the camera's.
     The rest is the truth about the scene, to measure with: `depth` f32 `[F, H, W]` (near = 1), `subject` u8
-    (1 = what is in front), `joints` `[F, 14, 2]` in pixels of the person that pose control shows, or None.
+    (1 = what is in front; what moves where the control is flow, what fills the box of a layout), `joints`
+    `[F, 14, 2]` in pixels of the person that pose control shows, or None.
     """
 
     target: Image
@@ -57,7 +59,10 @@ def draw_clip(
     maker = ControlMaker.random(kind, rng, height, width)
     start, pace = rng.uniform(0, 20), rng.uniform(0.15, 1.1)
     rasters = [scene.raster(start + pace * i / FRAMES_PER_SECOND, height, width) for i in range(frames)]
-    target, controls, cameras, masks = [], [], [], []
+    if kind == "flow":  # what moves in the first picture is seen from one before it
+        before = scene.raster(start - pace / FRAMES_PER_SECOND, height, width)
+        maker.make(before, photograph(before, camera_look, rng))
+    target, controls, cameras, masks, subjects = [], [], [], [], []
     for raster in rasters:
         camera = photograph(raster, camera_look, rng)
         control = maker.make(raster, camera)
@@ -65,6 +70,8 @@ def draw_clip(
         if control.mask is not None:
             picture = np.where(control.mask[..., None] > 127, picture, camera)
             masks.append(control.mask)
+        told = kind in ("flow", "layout")
+        subjects.append((control.guide.near > 0.5).astype(np.uint8) if told else raster.mask)
         target.append(picture)
         controls.append(control.picture)
         cameras.append(camera)
@@ -78,6 +85,6 @@ def draw_clip(
         look.prompt,
         look,
         np.stack([raster.depth for raster in rasters]),
-        np.stack([raster.mask for raster in rasters]),
+        np.stack(subjects),
         np.stack(joints) if joints else None,
     )

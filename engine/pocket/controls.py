@@ -2,7 +2,7 @@
 
 Each maker takes a `Raster` and the scene as a camera would see it, and gives the control picture, its mask
 where the mode has one (255 = generate), and the `Guide`: what the control tells, from which the target is
-painted. Half of all lines are found by the annotators that the program itself uses.
+painted. Half of all lines, and all motion, are found by the annotators that the program itself uses.
 """
 
 from __future__ import annotations
@@ -13,18 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.skeleton import BODY_POINTS
-from engine.pocket.guides import from_area, from_depth, from_gray, from_joints, from_lines, luma_of
+from engine.pocket.guides import (
+    from_area,
+    from_box,
+    from_depth,
+    from_flow,
+    from_gray,
+    from_joints,
+    from_lines,
+    luma_of,
+)
 from engine.pocket.painting import Guide
 from engine.pocket.scene import Raster
 from engine.pocket.skeleton import skeleton_picture
 from engine.pocket.styles import Image, Plane
 from engine.video.annotation import Annotator
 from engine.video.edges import Edges
+from engine.video.flow import Flow
+from engine.video.layout import Box, outline
 from engine.video.masks import inpainting
 from engine.video.opencv import cv2
 from engine.video.scribble import Scribble
 
-KINDS = ("scribble", "edges", "depth", "gray", "pose", "inpaint")
+KINDS = ("scribble", "edges", "depth", "gray", "pose", "inpaint", "flow", "layout")
 LOST_JOINTS = 0.1
 """How many joints the worst annotator does not find."""
 
@@ -64,6 +75,29 @@ class Flaws:
 
 
 @dataclass(frozen=True)
+class Wander:
+    """How a layout's box goes about: `middle`, `size` and `swing` in parts of the picture, `rate` a frame."""
+
+    middle: NDArray[np.float64]
+    size: NDArray[np.float64]
+    swing: NDArray[np.float64]
+    rate: NDArray[np.float64]
+
+    @staticmethod
+    def random(rng: np.random.Generator) -> Wander:
+        """A box from small to nearly the whole picture, which stands still or goes far."""
+        return Wander(
+            rng.uniform(0.2, 0.8, 2), rng.uniform((0.12, 0.2), (0.6, 0.95)), rng.uniform(0, 0.3, 2),
+            rng.uniform(0.01, 0.2, 2),
+        )  # fmt: skip
+
+    def box(self, frame: int) -> Box:
+        """Where the box is in a frame."""
+        x, y = self.middle + self.swing * np.sin(self.rate * frame)
+        return Box(float(x), float(y), float(self.size[0]), float(self.size[1]))
+
+
+@dataclass(frozen=True)
 class Control:
     """A control picture u8 `[H, W, 3]`, its mask u8 `[H, W]` or None, and what the two tell a painter."""
 
@@ -82,6 +116,7 @@ class ControlMaker:
         self.kind, self.flaws = kind, flaws
         self._rng, self._annotator = rng, annotator
         self._detail = float(rng.uniform(0.2, 0.8))
+        self._flow, self._wander, self._frame = Flow(), Wander.random(rng), -1
 
     @staticmethod
     def random(kind: str, rng: np.random.Generator, height: int, width: int) -> ControlMaker:
@@ -92,7 +127,8 @@ class ControlMaker:
         return ControlMaker(kind, Flaws.random(rng, height, width), rng, make() if make else None)
 
     def make(self, raster: Raster, camera: Image) -> Control:
-        """The control of one moment; `camera` u8 `[H, W, 3]` is the scene in a camera's colours."""
+        """The control of the next moment; `camera` u8 `[H, W, 3]` is the scene in a camera's colours."""
+        self._frame += 1
         match self.kind:
             case "scribble" | "edges":
                 return self._lines(raster, camera)
@@ -103,6 +139,13 @@ class ControlMaker:
                 return Control(_spread(luma), None, from_gray(luma_of(_spread(luma))))
             case "pose":
                 return self._pose(raster)
+            case "flow":
+                found = self._flow.annotate(camera, self._detail, 1.0, False).control
+                assert found is not None  # motion is always coloured
+                return Control(found, None, from_flow(found))
+            case "layout":
+                drawn = outline(self._wander.box(self._frame), *raster.depth.shape)
+                return Control(drawn, None, from_box(drawn))
             case _:
                 return self._inpaint(raster, camera)
 

@@ -59,6 +59,25 @@ def from_area(area: Plane) -> Guide:
     return Guide(0.6 * changes(area, 1), np.full_like(area, 0.55), near, 0.9 * np.asarray(rise, np.float32))
 
 
+def from_flow(picture: Image) -> Guide:
+    """Motion in the colours of the wheel, white = still: what moves is a body, the faster the higher."""
+    speed = 1 - picture.min(2).astype(np.float32) / np.float32(255)
+    soft = np.asarray(cv2.GaussianBlur(speed, (0, 0), 0.4 + 0.010 * len(speed)), np.float32)
+    return Guide(0.6 * changes(soft, 4), 0.42 + 0.28 * soft, smoothstep(soft, 0.15, 0.45), 0.4 * soft)
+
+
+def from_box(picture: Image) -> Guide:
+    """The black outline of a box on white: a round body fills the box, as far as the picture shows it."""
+    area = np.zeros(picture.shape[:2], np.uint8)
+    rows, columns = np.nonzero(luma_of(picture) < 0.5)
+    if len(rows):
+        low, high = (columns.min(), rows.min()), (columns.max(), rows.max())
+        middle = tuple(int(a + b) << 3 for a, b in zip(low, high, strict=True))
+        reach = tuple(int(b - a) << 3 for a, b in zip(low, high, strict=True))
+        cv2.ellipse(area, middle, reach, 0, 0, 360, 1, -1, cv2.LINE_8, 4)
+    return from_area(area.astype(np.float32))
+
+
 def line_distance(lines: Plane) -> Plane:
     """Pixels from each point to the nearest line; the picture's height where there is none."""
     distance = cv2.distanceTransform((lines < 0.3).astype(np.uint8), cv2.DIST_L2, 3)

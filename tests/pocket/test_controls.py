@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from engine.core.skeleton import COLORS, LIMBS
+from engine.pocket.camera import FIELDS, CameraLook, clutter, photograph
 from engine.pocket.clips import draw_clip
 from engine.pocket.controls import KINDS, Control, ControlMaker, Flaws
+from engine.pocket.guides import from_box
 from engine.pocket.people import figure
 from engine.pocket.scene import Raster
 from engine.pocket.scenes import BUILDERS
 from engine.pocket.skeleton import skeleton_picture
 from engine.video.annotators import make_annotator
+from engine.video.layout import Box, outline
 from engine.video.opencv import cv2
 from tests.pocket.conftest import HEIGHT, WIDTH
 from tests.pocket.test_scenes import borders, near
@@ -32,7 +35,9 @@ def camera() -> np.ndarray:
 
 
 def control(kind: str, raster: Raster, flaws: Flaws = NONE) -> Control:
-    return ControlMaker(kind, flaws, np.random.default_rng(0)).make(raster, camera())
+    maker = ControlMaker(kind, flaws, np.random.default_rng(0))
+    maker.make(raster, np.roll(camera(), 3, axis=1))  # motion is seen in a second picture
+    return maker.make(raster, camera())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -185,3 +190,48 @@ def test_a_limb_and_an_area_are_round_and_a_line_stands_in_a_groove() -> None:
         assert guide.height[inside].mean() > guide.height[guide.near < 0.01].mean() + 0.02
     on, off = lines.lines > 0.9, lines.lines == 0
     assert lines.height[on].mean() < 0.01 < lines.height[off].mean()
+
+
+def test_what_moves_is_a_body_and_what_is_still_the_setting() -> None:
+    still = cv2.GaussianBlur(camera(), (0, 0), 2)
+    moved = still.copy()
+    moved[20:60, 40:80] = np.roll(still, 3, axis=1)[20:60, 40:80]
+    maker = ControlMaker("flow", NONE, np.random.default_rng(0))
+    first = maker.make(raster_of("figure"), still)
+    assert (first.picture == 255).all() and first.guide.near.max() == 0
+    then = maker.make(raster_of("figure"), moved)
+    assert then.guide.near[30:50, 50:70].min() > 0.9
+    assert then.guide.near[:, 110:].max() < 0.1
+
+
+def test_a_box_is_the_layout_annotators_and_its_body_fills_it() -> None:
+    box = Box(0.4, 0.5, 0.4, 0.6)
+    guide = from_box(outline(box, HEIGHT, WIDTH))
+    rows, columns = np.nonzero(guide.near > 0.5)
+    assert abs(columns.mean() / WIDTH - box.x) < 0.02 and abs(rows.mean() / HEIGHT - box.y) < 0.02
+    assert abs(np.ptp(columns) / WIDTH - box.width) < 0.04 and abs(np.ptp(rows) / HEIGHT - box.height) < 0.04
+    line = 2  # of the outline, half of it on either side
+    ellipse = np.pi / 4 * (box.width * WIDTH + line) * (box.height * HEIGHT + line)
+    assert (guide.near > 0.5).sum() == pytest.approx(ellipse, rel=0.06)
+    assert from_box(np.full((HEIGHT, WIDTH, 3), 255, np.uint8)).near.max() == 0
+
+
+def test_a_box_wanders_over_a_clip_and_the_truth_goes_with_it() -> None:
+    clip = draw_clip(7001, 6, HEIGHT, WIDTH, kind="layout")
+    for picture, subject in zip(clip.control, clip.subject, strict=True):
+        assert np.array_equal(subject, (from_box(picture).near > 0.5).astype(np.uint8))
+    assert (clip.subject[0] != clip.subject[-1]).any()
+
+
+def test_a_room_is_seen_behind_the_scene_only() -> None:
+    raster = raster_of("figure")
+    look = CameraLook.random(np.random.default_rng(4), HEIGHT, WIDTH)
+    room = clutter(np.random.default_rng(5), HEIGHT, WIDTH)
+    assert room.shape == (HEIGHT, WIDTH, 3) and room.min() >= 0 and room.std() > 10
+    bare, full = (
+        photograph(raster, replace(look, room=behind, noise=0.0), np.random.default_rng(0))
+        for behind in (None, room)
+    )
+    body = cv2.erode(raster.mask, np.ones((9, 9), np.uint8)) > 0
+    far = cv2.dilate((raster.ids >= FIELDS).astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+    assert (bare[body] == full[body]).all() and (bare[far] != full[far]).any(1).mean() > 0.9
