@@ -16,6 +16,7 @@ from engine.adherence.metrics import (
     overlap,
     pose_pck,
     psnr,
+    repainted,
     sharpness,
     tint_distance,
 )
@@ -189,3 +190,17 @@ def test_readings_overlap_from_nothing_to_all() -> None:
     gold, ice = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
     assert overlap(gold, gold) == 1 and overlap(gold, ice) == 0
     assert overlap(gold, np.array([0.5, 0.5], np.float32)) == pytest.approx(0.5**0.5)
+
+
+def test_only_what_has_another_colour_is_repainted() -> None:
+    camera = np.random.default_rng(0).normal(110, 6, (*SIZE, 3)).clip(0, 255).astype(np.uint8)
+    mask = np.zeros(SIZE, np.float32)
+    mask[16:48, 30:80] = 1
+    painted = np.where(mask[..., None] > 0, np.uint8([200, 160, 40]), camera)
+    copied = np.clip(
+        painted.astype(np.float64) + np.random.default_rng(1).normal(0, 12, painted.shape), 0, 255
+    )
+    assert mask_ssim(repainted(painted, camera), mask) > 0.8
+    assert mask_ssim(repainted(copied.astype(np.uint8), camera), mask) > 0.8
+    assert repainted(camera, camera).max() == 0
+    assert repainted(even((250, 30, 30)), camera).min() == 1
