@@ -19,6 +19,7 @@ REACH = 0.2  # PCK: part of the body's length within which a joint counts as fou
 NOSE, NECK, RIGHT_HIP, LEFT_HIP = 0, 1, 8, 11  # OpenPose's numbers
 SSIM_SIGMA, SSIM_WIDTH = 1.5, 11  # the window of Wang et al. 2004, "Image quality assessment"
 SSIM_STEADY = (0.01**2, 0.03**2)
+ANOTHER_COLOUR, SPECK = 15.0, 0.02
 BEST_PSNR = 100.0
 """What is said of pictures that are the same to the bit, in dB: their error has no logarithm."""
 
@@ -45,6 +46,17 @@ def mask_ssim(read: Plane, asked: Plane) -> float:
     it against the score at context scale 0.
     """
     return float(_ssim(np.asarray(read, np.float32), np.asarray(asked, np.float32)).mean())
+
+
+def repainted(shown: Image, source: Image) -> Plane:
+    """Where a picture u8 [H, W, 3] has other colours than `source`, [H, W]: 1 there, 0 elsewhere.
+
+    Colours are averaged over about a fiftieth of the picture's height and differ by more than a delta E (CIE
+    1976) of 15: more than an autoencoder's copy of a picture is off by, and less than a new material changes.
+    """
+    reach = SPECK * shown.shape[0]
+    a, b = (cv2.GaussianBlur(_lab(picture), (0, 0), reach) for picture in (shown, source))
+    return (np.linalg.norm(a - b, axis=2) > ANOTHER_COLOUR).astype(np.float32)
 
 
 def kept_ssim(shown: Image, source: Image, kept: Inside) -> float:
@@ -110,8 +122,8 @@ def colour_distance(picture: Image, other: Image) -> float:
     Root of the squared differences of mean and deviation of L, a and b: the 2-Wasserstein distance of normal
     distributions with those, channels apart. Two even pictures are their delta E (CIE 1976) apart.
     """
-    a, b = _lab(picture).reshape(-1, 3), _lab(other).reshape(-1, 3)
-    return float(np.sqrt(((a.mean(0) - b.mean(0)) ** 2).sum() + ((a.std(0) - b.std(0)) ** 2).sum()))
+    a, b = np.stack(cv2.meanStdDev(_lab(picture))), np.stack(cv2.meanStdDev(_lab(other)))
+    return float(np.sqrt(((a - b) ** 2).sum()))
 
 
 def tint_distance(picture: Image, subject: Plane, colour: tuple[float, float, float]) -> float:
