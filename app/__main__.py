@@ -6,6 +6,7 @@ Sub-commands go to engine.cli and never import Qt, so they run on machines witho
 import os
 import sys
 from collections.abc import Sequence
+from multiprocessing import freeze_support
 
 NO_DISPLAY = 2
 
@@ -33,4 +34,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    freeze_support()  # a frozen program that measures in several processes starts itself again for each
     sys.exit(main())

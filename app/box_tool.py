@@ -1,4 +1,7 @@
-"""Dragging the layout's box: inside it moves, at a corner it resizes, elsewhere a new one begins."""
+"""Dragging the layout's box: inside it moves, at a corner it resizes, elsewhere a new one begins.
+
+A point has no size: it goes wherever the mouse is.
+"""
 
 from collections.abc import Callable
 
@@ -11,7 +14,7 @@ from app.pen import Point
 from app.ways import Way, within
 from engine.core.parameters import row
 from engine.stages.annotate import layout_box
-from engine.video.layout import Box
+from engine.video.layout import POINT, RADIUS, Box
 
 X, Y, WIDTH, HEIGHT = KEYS = ("layout.x", "layout.y", "layout.width", "layout.height")
 _NEAR = 0.04  # a corner is taken from so far away, in parts of the picture
@@ -49,7 +52,9 @@ class BoxTool(QObject):
         self._set({X: (left + right) / 2, Y: (top + bottom) / 2, WIDTH: right - left, HEIGHT: bottom - top})
 
     def scale(self, factor: float) -> None:
-        """Make the box so many times as large."""
+        """Make the box so many times as large; a point has no size."""
+        if self.box.shape == POINT:
+            return
         self._set({WIDTH: self.box.width * factor, HEIGHT: self.box.height * factor})
 
     def _set(self, values: dict[str, float]) -> None:
@@ -65,12 +70,15 @@ class BoxPen:
         self._drag: Callable[[Point], None] | None = None
 
     def press(self, at: Point, erases: bool) -> None:
-        """Take the box, one of its corners, or begin a new one."""
+        """Take the box, one of its corners, or begin a new one; have the point come here."""
         way = self._place()
         if way is None:
             return
         point, box = way.there(at), self._tool.box
-        if (opposite := _corner_opposite(box, point)) is not None:
+        if box.shape == POINT:
+            self._drag = lambda to: self._tool.move(*to)
+            self._drag(point)
+        elif (opposite := _corner_opposite(box, point)) is not None:
             self._drag = lambda to: self._tool.span(opposite, to)
         elif _holds(box, point):
             apart = (box.x - point[0], box.y - point[1])
@@ -96,11 +104,14 @@ class BoxPen:
         self._tool.scale(_PER_NOTCH**notches)
 
     def paint(self, painter: QPainter, frame: QRectF) -> None:
-        """The box with its corners."""
+        """The box with its corners, or the point as a ring."""
         way = self._place()
         if way is None:
             return
         box = self._tool.box
+        if box.shape == POINT:
+            _paint_ring(painter, within(frame, way.back((box.x, box.y)), way.back((box.x, box.y + RADIUS))))
+            return
         first, last = _corners(box)[0], _corners(box)[3]
         shown = within(frame, way.back(first), way.back(last))
         painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -110,6 +121,14 @@ class BoxPen:
         painter.setBrush(QColor(theme.VIOLET))
         for corner in (shown.topLeft(), shown.topRight(), shown.bottomLeft(), shown.bottomRight()):
             painter.drawRect(QRectF(corner - QPointF(3, 3), corner + QPointF(3, 3)))
+
+
+def _paint_ring(painter: QPainter, radius: QRectF) -> None:
+    """A ring around the one end of `radius`, an upright line, through its other end."""
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    for ink, width in ((theme.STAGE, 4.0), (theme.VIOLET, 2.0)):
+        painter.setPen(QPen(QColor(ink), width))
+        painter.drawEllipse(radius.topLeft(), abs(radius.height()), abs(radius.height()))
 
 
 def _corners(box: Box) -> tuple[Point, Point, Point, Point]:

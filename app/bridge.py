@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
+from app.commands import obey
 from app.errands import Errands
 from app.hands import Hands
 from app.notices import Notices
@@ -87,6 +88,10 @@ class Bridge(QObject):
     def reset(self, key: str) -> None:
         """Set `key` back to its default."""
         self.set(key, row(key).default)
+
+    def command(self, name: str) -> None:
+        """Ask for one of COMMANDS for the performer; what goes wrong is explained in the message strip."""
+        obey(name, self.runtime, self.notices)
 
     def watch(self, key: str, show: Callable[[Value], None]) -> Parameter:
         """Call `show` now and after every change of `key`, at most 30 times a second. Returns the row."""

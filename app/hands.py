@@ -12,11 +12,11 @@ from typing import TypeAlias
 
 from app.errands import Errands
 from app.notices import Notices
+from app.wording import label_of
 from controllers.learn import LearnState
 from controllers.midi import MidiInputs
 from controllers.osc import OscLine, OscServer
 from controllers.router import Answer, Router
-from engine.core.parameters import TABLE
 
 _MOVING_S = 0.25  # a map dot stays ringed this long after its control moved
 
@@ -25,7 +25,7 @@ Lamps: TypeAlias = dict[str, "Lamp"]
 
 @dataclass(frozen=True)
 class Lamp:
-    """What the hands do with one parameter, as drawn on its widget.
+    """What the hands do with one parameter or command, as drawn on its widget.
 
     `mapped` names the control that plays it ("" for none); `ghost` is where that control stands (0..1)
     while it has not yet reached the value; `moving` is true just after it moved.
@@ -97,7 +97,7 @@ class Hands:
         if self._learn.phase == before.phase and self._learn.key == before.key:
             return False
         if self._learn.phase == "learned" and self._learn.binding is not None:
-            label = TABLE[self._learn.key].label
+            label = label_of(self._learn.key)
             self._notices.post(f"{label} is played by {self._learn.binding.control}", level="info")
             self._save()
         elif self._learn.phase == "expired":

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.bridge import Bridge
+from app.commands import obey
 from app.errands import Errands
 from app.hands import Hands
 from app.notices import Notices
@@ -22,6 +23,8 @@ from engine.core.errors import ControllerError, ParameterError
 from engine.core.parameters import TABLE
 from engine.core.store import Store
 from engine.runtime import Runtime
+from engine.stages.pictures import MASK
+from engine.stages.strokes import forget_strokes
 
 SETTER = "command line"
 STOP_S = 20.0  # a chunk being made, or a model being loaded, is waited for; the window is gone already
@@ -45,6 +48,8 @@ class Stage:
     def start(self) -> None:
         """Threads first, then the window, so that it opens on a running stream."""
         self.errands.start()
+        in_use = self.store.snapshot().text(MASK)
+        self.errands.run(lambda: forget_strokes([in_use]))  # now, before anything can be undone
         self.runtime.start()
         self.hands.start()
         self.bridge.start()
@@ -73,10 +78,7 @@ def compose(options: Options, notices: Notices, make_runtime: Callable[[Store], 
     runtime = make_runtime(store)
 
     def command(name: str) -> None:
-        try:
-            runtime.command(name)
-        except ParameterError as error:
-            notices.report(error)
+        obey(name, runtime, notices)
 
     router = Router(store, command)
     _load_mapping(router, notices)

@@ -1,14 +1,12 @@
 """Widgets grown from the table: which control shows a row, and what they all share.
 
-`Bound` ties one control to one row: edits go to the store, values and lamps come back, and a right-click
-opens the same small menu everywhere.
+`Bound` ties one control to one row: edits go to the store, values and lamps come back.
 """
 
-import time
 from typing import Literal, Protocol, TypeAlias, cast
 
-from PySide6.QtCore import QPoint, QPointF, QSize, Qt, SignalInstance
-from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent
+from PySide6.QtCore import QPointF, QSize, SignalInstance
+from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QMenu, QSizePolicy, QWidget
 
 from app.bridge import Bridge
@@ -17,6 +15,7 @@ from app.controls.numbers import NumberField, Segments, Slider
 from app.controls.switches import Chip, Switch
 from app.hands import Lamp
 from app.knob import Knob
+from app.learnable import Lamped, Learnable
 from app.painting import draw_badge, draw_map_dot
 from app.wording import tooltip, value_text
 from engine.core.parameters import Parameter, Value
@@ -40,74 +39,31 @@ class Control(Protocol):
         """Show a value."""
 
 
-class Lamped(Protocol):
-    """A widget that draws what the hands do with its row."""
-
-    def show_lamp(self, lamp: Lamp, clock: float) -> None:
-        """Show a lamp; `clock` (seconds) drives the slow pulse while listening."""
-
-
-class Bound:
+class Bound(Learnable):
     """One control tied to one row of the table."""
 
     def __init__(self, key: str, control: Control, bridge: Bridge, lamp_on: Lamped) -> None:
+        self.row = row_of(key)
+        super().__init__(key, bridge, lamp_on, tooltip(self.row))
         self.control = control
-        self._bridge = bridge
-        self._lamp_on = lamp_on
-        self.row = bridge.watch(key, control.show_value)
+        bridge.watch(key, control.show_value)
         control.edited.connect(self._edited)
         widget = cast(QWidget, control)
-        widget.setToolTip(tooltip(self.row))
         widget.setAccessibleName(self.row.label)
         self.adopt(widget)
         if lamp_on is not control:
             self.adopt(cast(QWidget, lamp_on))
-        bridge.tick.connect(self._show_lamp)
-
-    def adopt(self, widget: QWidget) -> None:
-        """Open this row's menu on a right-click on `widget` too."""
-        widget.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        widget.customContextMenuRequested.connect(lambda at: self._open_menu(widget, at))
-
-    def menu(self, parent: QWidget) -> QMenu:
-        """The menu of this row as it is now."""
-        menu = QMenu(parent)
-        menu.addAction(self.row.label).setEnabled(False)
-        menu.addSeparator()
-        self.fill(menu)
-        return menu
 
     def fill(self, menu: QMenu) -> None:
         """Add this row's actions to `menu`."""
-        hands, row = self._bridge.hands, self.row
-        if hands.learning.phase == "listening" and hands.learning.key == row.key:
-            menu.addAction("Stop learning", hands.cancel)
-        else:
-            menu.addAction("Learn MIDI", lambda: hands.learn(row.key))
-        mapped = hands.lamp(row.key).mapped
-        forget = menu.addAction(f"Forget MIDI  ({mapped})" if mapped else "Forget MIDI")
-        forget.triggered.connect(lambda: hands.forget(row.key))
-        forget.setEnabled(bool(mapped))
-        menu.addAction("Copy OSC address", self._copy_address)
-        default = value_text(row, row.default)
-        menu.addAction(f"Reset to default  ({default})", lambda: self._bridge.reset(row.key))
-
-    def _open_menu(self, widget: QWidget, at: QPoint) -> None:
-        menu = self.menu(widget)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        menu.popup(widget.mapToGlobal(at))
-
-    def _copy_address(self) -> None:
-        QGuiApplication.clipboard().setText(self.row.osc_address)
-        self._bridge.notices.post(f"Copied {self.row.osc_address}", level="info")
+        super().fill(menu)
+        default = value_text(self.row, self.row.default)
+        menu.addAction(f"Reset to default  ({default})", lambda: self._bridge.reset(self.key))
 
     def _edited(self, value: object) -> None:
-        self._bridge.set(self.row.key, value)
+        self._bridge.set(self.key, value)
         # A refused value must not stay on display; an accepted one comes back the same.
-        self.control.show_value(self._bridge.get(self.row.key))
-
-    def _show_lamp(self) -> None:
-        self._lamp_on.show_lamp(self._bridge.hands.lamp(self.row.key), time.monotonic())
+        self.control.show_value(self._bridge.get(self.key))
 
 
 class Marks(QWidget):
@@ -193,7 +149,6 @@ class ParameterRow(QWidget):
             grid.addWidget(marks, 0, 1)
             return
         words = QLabel(label or row.label)
-        words.setToolTip(tooltip(row))
         self.bound.adopt(words)
         grid.addWidget(words, 0, 0)
         grid.addWidget(marks, 0, 1)

@@ -28,6 +28,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.box_tool import BoxPen, BoxTool
 from app.bridge import Bridge
+from app.commands import SNAPSHOT
 from app.mask_tool import MaskPen, MaskTool
 from app.output_window import OutputWindow
 from app.panels.annotators import AnnotatorPanel, ControlPanel
@@ -192,6 +193,7 @@ class Window(QMainWindow):
         self._key("F", lambda: bridge.toggle("output.freeze"))
         self._key("C", lambda: bridge.toggle("output.clean_camera"))
         self._key("R", lambda: bridge.toggle("output.record"))
+        self._key("S", lambda: bridge.command(SNAPSHOT))
         self._key("P", lambda: self.prompts.field.setFocus(Qt.FocusReason.ShortcutFocusReason))
         self._key("Ctrl+Z", lambda: self.mask_tool.undo() if self.mask_tool.on else None)
         self._key("F11", self.output_window.toggle_full, even_typing=True)

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from controllers.curves import Curve
 from controllers.signal import ControlSignal, Encoding, SignalKind
 from controllers.takeover import Mode
+from engine.core.commands import COMMANDS
 from engine.core.errors import ControllerError, ParameterError
 from engine.core.parameters import TABLE, Parameter, Value, row
 
@@ -21,7 +22,6 @@ TYPES: tuple[ControlType, ...] = ("cc", "cc14", "cc_relative", "note", "note_off
 BUTTONS: tuple[ButtonMode, ...] = ("toggle", "momentary", "trigger", "cycle")
 ENCODINGS: tuple[Encoding, ...] = ("twos", "signed", "signed2", "offset")
 
-COMMANDS = ("reset", "replay", "snapshot")
 COMMAND_PREFIX = "command."
 
 LSB_OFFSET = 32  # CC n carries the coarse 7 bits of a fine fader, CC n + 32 the fine ones
@@ -141,6 +141,11 @@ class Binding:
             and (not self.device or not other.device or self.device == other.device)
             and not set(self.wires).isdisjoint(other.wires)
         )
+
+
+def command_key(name: str) -> str:
+    """The `key` of a binding that asks for the command `name`."""
+    return COMMAND_PREFIX + name
 
 
 def _end(parameter: Parameter, name: str, value: End) -> Value:

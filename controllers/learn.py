@@ -18,6 +18,8 @@ LISTEN_S = 10.0
 SETTLE_S = 0.300
 ENOUGH = 3
 
+Note: TypeAlias = tuple[str, int, int]
+"""A pad: device, channel 1..16 and note 0..127."""
 Phase: TypeAlias = Literal["idle", "listening", "conflict", "learned", "expired", "cancelled"]
 
 _NEAR_TWOS = frozenset((1, 2, 3, 4, 123, 124, 125, 126, 127))
@@ -57,15 +59,18 @@ class LearnState:
 class _Heard:
     """The messages of one CC so far."""
 
+    newest: ControlSignal
+    first_at: float
     values: list[int] = field(default_factory=list)
-    first_at: float = 0.0
 
 
 class Learner:
     """Listens for the control meant for `key`. Times are `time.monotonic()` seconds. Not thread-safe."""
 
-    def __init__(self, key: str, now: float) -> None:
+    def __init__(self, key: str, now: float, held: frozenset[Note] = frozenset()) -> None:
+        """`held`: the pads that are down already, whose release is no pad's that sends nothing else."""
         self.key = key
+        self._held = held
         self.text = ""
         self._until = now + LISTEN_S
         self._button_wanted = key.startswith(COMMAND_PREFIX) or TABLE[key].kind in ("bool", "text")
@@ -83,13 +88,21 @@ class Learner:
             return
         if signal.kind == "cc":
             heard = self._ccs.setdefault(
-                (signal.device, signal.channel, signal.number), _Heard(first_at=signal.at)
+                (signal.device, signal.channel, signal.number), _Heard(signal, signal.at)
             )
+            heard.newest = signal
             heard.values.append(signal.raw)
             del heard.values[:-64]
             return
+        if signal.kind == "note_off" and (signal.device, signal.channel, signal.number) in self._held:
+            return
         # One message of any other kind says all; a note-off first means a pad that sends nothing else.
         self._found = Learned(signal.device, signal.channel, signal.kind, signal.number)
+
+    def newest(self, learned: Learned) -> ControlSignal | None:
+        """The last message of the CC that was found; None for a control that is none."""
+        heard = self._ccs.get((learned.device, learned.channel, learned.number))
+        return heard.newest if heard is not None and learned.type == "cc" else None
 
     def decide(self, now: float) -> Learned | None:
         """The control, once enough was heard."""

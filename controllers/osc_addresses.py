@@ -7,18 +7,13 @@ with /norm for 0..1. Nothing has to be learned.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from controllers.binding import COMMANDS
+from engine.core.commands import COMMANDS, command_address
 from engine.core.errors import ParameterError
 from engine.core.parameters import TABLE, Parameter, Value
 
-COMMAND_ADDRESSES: Mapping[str, str] = {f"/cuelight/command/{name}": name for name in COMMANDS}
+COMMAND_ADDRESSES: Mapping[str, str] = {command_address(name): name for name in COMMANDS}
 
 _TYPES = {"float": "f", "int": "i", "bool": "T, F or i", "choice": "s or i", "text": "s"}
-_COMMAND_HELP = {
-    "reset": "Start the picture anew.",
-    "replay": "Start the picture anew with the noise it began with: the same once more.",
-    "snapshot": "Save the picture the audience sees now.",
-}
 
 
 class Target(NamedTuple):
@@ -48,7 +43,7 @@ def osc_addresses() -> list[tuple[str, str, str, str]]:
         else:
             listed.append((address, _TYPES[parameter.kind], parameter.allowed, parameter.help))
     for address, name in COMMAND_ADDRESSES.items():
-        listed.append((address, "none, or i", "anything but 0", _COMMAND_HELP[name]))
+        listed.append((address, "none, or i", "anything but 0", COMMANDS[name]))
     return listed
 
 

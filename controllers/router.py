@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from controllers.binding import COMMAND_PREFIX, Binding
-from controllers.learn import Learned, Learner, LearnState, binding_for
+from controllers.learn import Learned, Learner, LearnState, Note, binding_for
 from controllers.mapping import ControlMapping, load_mapping, save_mapping
 from controllers.signal import ControlSignal, SignalKind
 from controllers.slot import Slot
-from engine.core.errors import CuelightError
+from engine.core.commands import COMMANDS
+from engine.core.errors import CuelightError, ParameterError
 from engine.core.parameters import Value, row
 from engine.core.store import Change, Store
 
@@ -71,6 +72,7 @@ class Router:
         self._heard = self._unbound = self._held_back = 0
         self._last: ControlSignal | None = None
         self._moved_at: dict[str, float] = {}
+        self._pads_down: set[Note] = set()
         self._unsubscribe = store.subscribe(self._changed)
 
     def close(self) -> None:
@@ -84,6 +86,7 @@ class Router:
         with self._lock:
             self._heard += 1
             self._last = signal
+            self._watch_pads(signal)
             self._advance_learning(signal.at)  # the ten seconds may be over
             if self._learner is not None:
                 self._learner.offer(signal)
@@ -96,6 +99,7 @@ class Router:
     def reset_history(self, device: str) -> None:
         """Forget where the controls of `device` stood: it was unplugged, they may stand anywhere."""
         with self._lock:
+            self._pads_down = {pad for pad in self._pads_down if pad[0] != device}
             for slot in self._slots:
                 slot.forget(device)
 
@@ -158,8 +162,10 @@ class Router:
         """
         if not key.startswith(COMMAND_PREFIX):
             row(key)
+        elif key.removeprefix(COMMAND_PREFIX) not in COMMANDS:
+            raise ParameterError(f"there is no {key}", f"use one of {', '.join(COMMANDS)}")
         with self._lock:
-            self._learner = Learner(key, self._clock())
+            self._learner = Learner(key, self._clock(), frozenset(self._pads_down))
             self._learn = LearnState("listening", key)
 
     def cancel_learn(self) -> None:
@@ -222,6 +228,14 @@ class Router:
         return bindings if last is None else f"{bindings}; last: {last.device} {last.text}"
 
     # Inside (with the lock held unless said otherwise)
+
+    def _watch_pads(self, signal: ControlSignal) -> None:
+        """Keep which pads are down, for a learner that hears one of them let go."""
+        pad = (signal.device, signal.channel, signal.number)
+        if signal.kind == "note":
+            self._pads_down.add(pad)
+        elif signal.kind == "note_off":
+            self._pads_down.discard(pad)
 
     def _moves(self, signal: ControlSignal) -> list[tuple[Slot, Value]]:
         moves = []
@@ -303,6 +317,11 @@ class Router:
             self._learn = LearnState("conflict", learner.key, learner.text, 0.0, binding, conflicts)
             return
         self._add(binding)
+        newest = learner.newest(learned)
+        if newest is not None and binding.is_button:
+            for slot in self._by_key[binding.key]:
+                if slot.binding is binding:
+                    slot.take_note(newest)
         self._learn = LearnState("learned", learner.key, learner.text, binding=binding)
 
 

@@ -83,6 +83,10 @@ class Slot:
             if history.setter != source:
                 history.touch = changed_elsewhere(history.touch)
 
+    def take_note(self, signal: ControlSignal) -> None:
+        """Know whether the button is down without playing that: a press that was for learning goes on."""
+        self._history(signal).pressed = self._is_down(signal)
+
     def forget(self, device: str) -> None:
         """Drop the histories of an unplugged device."""
         for control in [control for control in self._histories if control[0] == device]:

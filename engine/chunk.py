@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.errors import EngineError
+from engine.core.parameters import LORA_SLOTS
 from engine.model.blend import Method
 from engine.model.hints import HintChoice
 from engine.model.references import Reference
+from engine.model.regions import Region
 from engine.modes import Mode, Present
 
 Pictures = NDArray[np.uint8]
 MOST_STEPS = 4
 LONGEST_LIST = 8
+_EVERYWHERE: Region = "everywhere"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Settings:
     was trained. `noise_scale` 1 starts from noise alone, less from the camera's own picture; `motion` (0..1)
     is how far movement lowers it. `transition`: over how many chunks a new prompt takes over, `blend` how.
     `hints`: at how many of the steps the VACE branch runs. `deadline_s`: seconds within which the chunk is to
-    be made; where steps are left to the program it takes fewer for that.
+    be made; where steps are left to the program it takes fewer for that. `regions`: where in the picture the
+    LoRAs act, from the first slot on.
     """
 
     steps: int = 0
@@ -56,6 +60,7 @@ class Settings:
     blend: Method = "linear"
     hints: HintChoice = "auto"
     deadline_s: float | None = None
+    regions: tuple[Region, ...] = (_EVERYWHERE,) * LORA_SLOTS
 
     def nominal(self, usual: int) -> tuple[int, ...]:
         """The timesteps of the chunk before warping, for a model that wants `usual` steps."""
@@ -72,6 +77,7 @@ class ChunkInput:
     stands, 0..1. `references`: at most 3, from `Session.reference`. `wanted_mask`: a mask was asked for;
     `note`: why that, or the control, is missing. `drawn_by`: who drew the control, each with its gain 0..1;
     `around`: the share of the picture outside the camera's. These four are for the words of the mode only.
+    `region` u8 `[F, H, W]`: the mask of LoRAs that act in a part of the picture (255 = inside).
     """
 
     control: Pictures | None
@@ -87,6 +93,7 @@ class ChunkInput:
     note: str = ""
     drawn_by: tuple[tuple[str, float], ...] = ()
     around: float = 0.0
+    region: Pictures | None = None
 
 
 @dataclass(frozen=True)
@@ -147,4 +154,5 @@ def present(chunk: ChunkInput, latents: int, noise_scale: float = 1.0) -> Presen
         wanted_mask=chunk.wanted_mask,
         note=chunk.note,
         latents=latents,
+        inside=None if chunk.region is None else float((chunk.region > 127).mean()),
     )

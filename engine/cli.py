@@ -136,7 +136,8 @@ def _adherence_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--controls", type=_controls, default=(), metavar="scribble,pose",
-        help="of scribble, edges, depth, gray, pose, inpaint (default: all but edges, or the annotator's)",
+        help="of scribble, edges, depth, gray, pose, inpaint, flow, layout (default: all but edges, or the "
+        "annotator's)",
     )  # fmt: skip
     parser.add_argument(
         "--modes", type=_modes, metavar="kept,references",
@@ -150,29 +151,47 @@ def _adherence_arguments(parser: argparse.ArgumentParser) -> None:
         "--drift", type=_seconds, default=0.0, metavar="S", help="also one stream of so many seconds"
     )
     parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
+    parser.add_argument(
+        "--jobs", type=_jobs, default=1, metavar="N",
+        help="measure in so many processes, with the same numbers (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, anew after every clip")
 
 
 def _adherence(options: argparse.Namespace) -> int:
     from engine.adherence import Plan
     from engine.adherence import main as adherence
+    from engine.adherence.measure import Row
     from engine.render import settings
 
     if options.json is not None:
         _check_json(options.json)
-    with _models_folder(options.models):
-        plan = Plan(
-            options.scales,
-            options.controls,
-            options.clips,
-            options.seconds,
-            options.drift,
-            options.modes,
-            options.markdown,
-        )
-        rows = adherence(options.clip, settings(_given(options)), plan)
-    if options.json is not None:
-        _write_json(options.json, {"rows": rows})
+    clips = 0
+
+    def keep(rows: list[Row], complete: bool = False) -> None:
+        nonlocal clips
+        clips += not complete
+        if options.json is not None:
+            _write_json(options.json, {"complete": complete, "rows": rows})
+
+    plan = Plan(
+        options.scales,
+        options.controls,
+        options.clips,
+        options.seconds,
+        options.drift,
+        options.modes,
+        options.markdown,
+        options.jobs,
+    )
+    try:
+        with _models_folder(options.models):
+            rows = adherence(options.clip, settings(_given(options)), plan, keep)
+    except KeyboardInterrupt:
+        where = f"; {options.json} holds the numbers of these" if clips and options.json is not None else ""
+        print(f"cuelight: stopped after {clips} clips{where}", file=sys.stderr)
+        return STOPPED
+    keep(rows, complete=True)
     return OK
 
 
@@ -204,6 +223,9 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
         "--attention", default="auto", metavar="NAME",
         help="attention kernel: sdpa, cudnn, flash, flash2, flash3, sage or auto (%(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--graphs", action="store_true", help="record passes as CUDA graphs (warm up with 20 chunks or more)"
+    )
     parser.add_argument("--vae", choices=TABLE["engine.vae"].choices, default="tae", help="(%(default)s)")
     parser.add_argument(
         "--precision", choices=("auto", "fp32", "bf16", "fp8"), default="auto", help="(%(default)s)"
@@ -212,6 +234,10 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
         "--warm-up", type=int, default=3, metavar="N", help="chunks before the clock starts (%(default)s)"
     )
     parser.add_argument("--chunks", type=int, default=15, metavar="N", help="chunks measured (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=0.0, metavar="S",
+        help="measure at least so long, to see what lasts (default: as long as that takes)",
+    )  # fmt: skip
     parser.add_argument(
         "--random", action="store_true", help="random weights even where the real ones are installed"
     )
@@ -224,7 +250,8 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--gate", action="store_true",
-        help="instead: ask whether hints may be made at fewer steps, for `vace.hints` auto to go by",
+        help="instead: ask whether hints may be made at fewer steps and the clean pass left out, for "
+        "`vace.hints` auto to go by",
     )  # fmt: skip
     parser.add_argument(
         "--verdicts",
@@ -245,7 +272,7 @@ def _bench(options: argparse.Namespace) -> int:
         return _gate(options)
     with _models_folder(options.models):
         if options.gpu:
-            document = bench.suite()
+            return _bench_gpu(options.json)
         else:
             plan = bench.Plan(
                 pipeline=options.pipeline,
@@ -256,15 +283,27 @@ def _bench(options: argparse.Namespace) -> int:
                 precision=options.precision,
                 warm_up=options.warm_up,
                 chunks=options.chunks,
+                seconds=options.seconds,
                 weights="random" if options.random else "installed",
                 hints=options.hints,
                 attention=options.attention,
+                graphs=options.graphs,
                 against=options.compare or "",
             )
             document = bench.main(plan)
     if options.json is not None:
         _write_json(options.json, document)
     return OK
+
+
+def _bench_gpu(place: Path | None) -> int:
+    """Measure the list for a GPU, written down after every row; FAILED when nothing could be measured."""
+    from engine import bench
+
+    document = bench.suite(told=lambda rows: None if place is None else _write_json(place, rows))
+    measured = bench.measured_rows(document)
+    print(f"{measured} of {len(bench.SUITE)} rows measured")
+    return OK if measured else FAILED
 
 
 def _gate(options: argparse.Namespace) -> int:
@@ -432,6 +471,12 @@ def _seconds(text: str) -> float:
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of clips")
+    return int(text)
+
+
+def _jobs(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 64):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes from 1 to 64")
     return int(text)
 
 

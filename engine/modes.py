@@ -28,6 +28,8 @@ class Present:
     how strongly a key frame stands at the chunk's start or end, 0 where there is none. `references`: how
     many. `scale`: the context scale. `noise`: the noise scale over the camera's picture, None where nothing
     of that is used. `wanted_mask`: a mask was asked for. `note`: why something that was asked for is missing.
+    `loras`: those that act in a part of the picture only, each by its slot's number and its region (inside or
+    outside the mask); `inside`: the share of the picture in that mask, None without one.
     """
 
     control: bool = False
@@ -43,6 +45,8 @@ class Present:
     wanted_mask: bool = False
     note: str = ""
     latents: int = 3
+    loras: tuple[tuple[int, str], ...] = ()
+    inside: float | None = None
 
     @property
     def context(self) -> bool:
@@ -92,7 +96,7 @@ def mode_of(present: Present) -> Mode:
     reason = ", ".join(_reasons(present, asked))
     return Mode(
         " + ".join(names),
-        "; ".join([reason, *_remarks(present, asked)]),
+        "; ".join([reason, *_remarks(present, asked), *_regions(present)]),
         _layout(present) if asked else (),
         present.references if asked else 0,
     )
@@ -164,3 +168,16 @@ def _remarks(present: Present, asked: bool) -> list[str]:
     if asked and present.kept == 1:
         remarks.append("the mask is all black and lets nothing be generated")
     return remarks
+
+
+def _regions(present: Present) -> list[str]:
+    """Where the LoRAs act that act in a part of the picture; without a mask all of it lies outside."""
+    if present.inside is not None and 0 < present.inside < 1:
+        return [f"LoRA {slot} {region} the mask" for slot, region in present.loras]
+    if present.inside == 1:
+        where, why = {"inside": "everywhere", "outside": "nowhere"}, "the mask is all white"
+    else:
+        where, why = {"inside": "nowhere", "outside": "everywhere"}, present.note or "the mask is all black"
+        if present.inside is None:
+            why = present.note or "there is no mask"
+    return [f"LoRA {slot} {where[region]}: {why}" for slot, region in present.loras]

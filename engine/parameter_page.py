@@ -1,5 +1,6 @@
-"""The page assets/parameters.md, generated from the table and never typed."""
+"""The page assets/parameters.md, generated from the tables of parameters and commands and never typed."""
 
+from engine.core.commands import COMMANDS, command_address
 from engine.core.parameters import TABLE, Parameter
 
 _EFFECTS = {
@@ -32,7 +33,22 @@ def parameter_page() -> str:
             "|---|---|---|---|---|---|",
             *(_line(parameter) for parameter in TABLE.values() if parameter.group == group),
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_commands()]) + "\n"
+
+
+def _commands() -> list[str]:
+    """What is done once: by OSC, or by a pad whose binding in a mapping file names it."""
+    return [
+        "",
+        "## Commands",
+        "",
+        "A command does something once: at its OSC address without a value, or with anything but 0; "
+        "or by a pad, whose binding in a mapping file has it as its key.",
+        "",
+        "| key | OSC address | what it does |",
+        "|---|---|---|",
+        *(f"| `command.{name}` | `{command_address(name)}` | {about} |" for name, about in COMMANDS.items()),
+    ]
 
 
 def _line(parameter: Parameter) -> str:

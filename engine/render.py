@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.chunk import ChunkOutput, parse_step_list
+from engine.chunk import ChunkInput, ChunkOutput, parse_step_list
 from engine.core.automation import Move, values_at
 from engine.core.errors import EngineError, OutputError, ParameterError, SourceError
 from engine.core.parameters import TABLE, Value
@@ -37,6 +37,7 @@ from engine.stages.kept import Kept
 from engine.stages.loras import lora_path, names_of
 from engine.stages.pictures import Given, Shelf
 from engine.video.annotators import Annotation, Annotator, make_annotator
+from engine.video.bodies import Bodies
 from engine.video.control import ControlDesk
 from engine.video.fit import bounded
 from engine.video.recorder import Recorder
@@ -59,7 +60,8 @@ class RenderStats:
 
     `generated_fps` counts the whole line (reading, annotating, generating, encoding); `engine_fps` only
     the time inside the model. `chunk_ms_*` leave out the first chunk, which is shorter and warms up.
-    `sha256` is over the bytes of all frames in order, before they are encoded.
+    `sha256` is over the bytes of all frames in order, before they are encoded. `modes`: what the lamp says of
+    each chunk, its mode and the reason.
     """
 
     frames: int
@@ -80,6 +82,15 @@ class RenderStats:
     prompt: str
     ignored_words: tuple[str, ...]
     sha256: str
+    modes: tuple[str, ...]
+
+
+Watch = Callable[[ChunkInput, ChunkOutput], None]
+"""Somebody who looks on: told of each chunk what was asked for, and what the model made of it."""
+
+
+def unwatched(chunk: ChunkInput, output: ChunkOutput) -> None:
+    """Nobody looks on."""
 
 
 class Timeline:
@@ -104,11 +115,16 @@ class Timeline:
 
 @dataclass
 class Stream:
-    """One session with everything a step needs besides pictures; `step_seconds` collects its times."""
+    """One session with everything a step needs besides pictures.
+
+    `watch` is told every chunk; `step_seconds` collects its time and `modes` what the lamp says of it.
+    """
 
     session: Session
     timeline: Timeline
+    watch: Watch = unwatched
     step_seconds: list[float] = field(default_factory=list)
+    modes: list[str] = field(default_factory=list)
     emitted: int = 0
     conditioning: Conditioning = field(init=False)
     _prompt: str | None = None
@@ -125,6 +141,8 @@ class Stream:
         made: list[Image] = []
 
         def emit(output: ChunkOutput) -> None:
+            self.watch(taken, output)
+            self.modes.append(f"{output.mode.name}: {output.mode.reason}")
             made.extend(self._kept.shown(output.frames, feather(values)))
 
         values = self.timeline.at(self.emitted)
@@ -202,11 +220,12 @@ def annotate(
     `still` tells the mask u8 [H, W] of the engine's picture that the values name.
     """
     with ExitStack() as opened:
+        bodies = Bodies()
         annotators: dict[str, Annotator] = {}
 
         def draw(name: str, image: Image, detail: float, gain: float, invert: bool) -> Annotation:
             if name not in annotators:
-                annotators[name] = opened.enter_context(closing(make_annotator(name)))
+                annotators[name] = opened.enter_context(closing(make_annotator(name, bodies)))
             return aimed(annotators[name], layout_box(values)).annotate(image, detail, gain, invert)
 
         values = timeline.at(0)
@@ -273,11 +292,12 @@ def render(
     seconds: float | None = None,
     progress: Callable[[int, float], None] = lambda frames, fps: None,
     moves: Sequence[Move] = (),
+    watch: Watch = unwatched,
 ) -> RenderStats:
     """Render `uri` into the video file `out`; `out` appears whole or not at all.
 
     `seconds` cuts a clip; a still picture or a camera needs it. `progress` is told frames and frames/s.
-    `moves` change the values on the way.
+    `moves` change the values on the way. `watch` is told every chunk.
     Raises ParameterError, SourceError, AnnotatorError, WeightsError, EngineError or OutputError.
     """
     _check_output(uri, out)
@@ -289,7 +309,7 @@ def render(
         frames = itertools.chain([next(frames)], frames)
         wanted = Wanted.of(values)
         with closing(open_session(wanted.pipeline, height, width, wanted.choice)) as session:
-            stream = Stream(session, timeline)
+            stream = Stream(session, timeline, watch)
             begin = time.perf_counter()
             digest = hashlib.sha256()
             count = 0
@@ -370,4 +390,5 @@ def _stats(stream: Stream, values: Snapshot, count: int, fps: float, wall: float
         prompt=values.text("prompt.text"),
         ignored_words=tuple(stream.conditioning.ignored),
         sha256=sha256,
+        modes=tuple(stream.modes),
     )

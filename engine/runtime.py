@@ -37,6 +37,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from engine.core.channels import Closed, Fifo, Latest, Ring
+from engine.core.commands import COMMANDS
 from engine.core.errors import AnnotatorError, ParameterError
 from engine.core.parameters import TABLE
 from engine.core.store import Change, Store
@@ -47,7 +48,7 @@ from engine.stages.annotate import AnnotateStage
 from engine.stages.camera_out import CameraDevice, CameraOut
 from engine.stages.capture import CaptureStage
 from engine.stages.compose import Canvas
-from engine.stages.generate import COMMANDS, Chunk, GenerateStage, OpenSession
+from engine.stages.generate import Chunk, GenerateStage, OpenSession
 from engine.stages.loras import Adapters, LoraStage
 from engine.stages.output import OutputStage, Trouble
 from engine.stages.pictures import ROWS as PICTURE_ROWS
@@ -55,7 +56,8 @@ from engine.stages.pictures import Given, PictureStage
 from engine.stages.prompt import PromptStage, Spoken
 from engine.stages.recording import OpenRecorder, Recording
 from engine.stages.reports import Report, Reports
-from engine.video.annotators import Annotator, make_annotator
+from engine.stages.stills import STILLS, Stills
+from engine.video.annotators import MakeAnnotator, make_annotator
 from engine.video.recorder import Recorder
 from engine.video.sources import Source, open_source
 from engine.video.virtual_camera import VirtualCamera
@@ -122,7 +124,7 @@ class Runtime:
         *,
         open_session: OpenSession = open_session,
         open_source: Callable[[str], Source] = open_source,
-        make_annotator: Callable[[str], Annotator] = make_annotator,
+        make_annotator: MakeAnnotator = make_annotator,
         open_recorder: OpenRecorder = Recorder,
         make_virtual_camera: Callable[[], CameraDevice] = VirtualCamera,
         clock: Callable[[], float] = time.monotonic,
@@ -175,6 +177,7 @@ class Runtime:
             reports,
             clock,
         )
+        self._stills = Stills(store, self.program, reports)
         self._recording = Recording(store, open_recorder, reports)
         self._camera_out = CameraOut(store, make_virtual_camera, reports)
         self._output = OutputStage(
@@ -202,6 +205,7 @@ class Runtime:
             Worker("pictures", self._pictures.tick, report),
             Worker("warm-up", self._warm_up, report),
             Worker("engine", self._generate.tick, report, retry_s=0.0, finish=self._generate.close),
+            Worker("stills", self._stills.tick, report),
             Worker("recorder", self._recording.tick, report, finish=self._recording.finish),
             Worker("camera switch", self._camera_out.tick, report, finish=self._camera_out.finish),
         )
@@ -231,6 +235,7 @@ class Runtime:
             self._chunks,
         ):
             channel.close()
+        self._stills.shut()
         self._capture.wake()
         self._generate.wake()
         deadline = time.monotonic() + timeout
@@ -244,14 +249,16 @@ class Runtime:
         return tuple(worker.name for worker in stuck)
 
     def command(self, name: str) -> None:
-        """Do something once; commands are queued and none is lost. "reset" starts a new stream of pictures,
-        "replay" the same one again.
+        """Do something once; commands are queued and none is lost. `engine.core.commands` tells what they do.
 
-        Raises ParameterError for an unknown command.
+        Any thread, never waits. Raises ParameterError for an unknown command.
         """
         if name not in COMMANDS:
             raise ParameterError(f"there is no command {name!r}", f"use one of {', '.join(COMMANDS)}")
-        self._generate.commands.put(name)
+        if name in STILLS:
+            self._stills.take(name)
+        else:
+            self._generate.commands.put(name)
 
     def status(self) -> Status:
         """What is going on; may be called from any thread, takes no time."""

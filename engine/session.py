@@ -7,7 +7,7 @@ of plain data (arrays in, arrays out) and knows no threads, cameras, windows or 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -30,15 +30,17 @@ from engine.core.parameters import LORA_SLOTS, REFERENCES
 from engine.model.context import ContextEncoder
 from engine.model.cost import CostModel, Work
 from engine.model.governor import Effort, Governor, efforts
-from engine.model.hints import HintPolicy, chosen, renewed
+from engine.model.hints import HintChoice, chosen, cleans, renewed
 from engine.model.key_frames import gray_control, place_key_frames
 from engine.model.latent_space import LATENT_CHANNELS, SPATIAL_FACTOR, State
+from engine.model.leading import InBranch, Way
 from engine.model.load import Choice, Pipeline, load_pipeline
 from engine.model.lora import LoraSlots
 from engine.model.lora_file import Lora, read_lora
 from engine.model.noise import ChunkNoise, MotionController, mixed, strength_steps
 from engine.model.quantize import exact
 from engine.model.references import Fit, Reference, crop_to_fill, encode_references, fitted
+from engine.model.regions import share_of, token_weights
 from engine.model.savings import ALL, Savings
 from engine.model.schedule import Step, clean_estimate, noised
 from engine.model.speech import Speech
@@ -60,8 +62,13 @@ def open_session(pipeline: str, height: int, width: int, choice: Choice | None =
 class Session:
     """A running stream. Not thread-safe: one thread steps it."""
 
-    def __init__(self, pipeline: Pipeline, height: int, width: int, savings: Savings = ALL) -> None:
-        """Allocate everything a stream of this size needs; EngineError for an impossible size."""
+    def __init__(
+        self, pipeline: Pipeline, height: int, width: int, savings: Savings = ALL, way: Way | None = None
+    ) -> None:
+        """Allocate everything a stream of this size needs; EngineError for an impossible size.
+
+        `way`: how references lead; None: inside the VACE branch.
+        """
         spec = pipeline.spec
         if height < 64 or width < 64 or height % spec.size_multiple or width % spec.size_multiple:
             raise EngineError(
@@ -81,8 +88,10 @@ class Session:
             attend=pipeline.attention.attend,
             vace_attend=pipeline.attention.attend,
             savings=savings,
+            graphs=pipeline.graphs,
         )
         self._savings = savings
+        self._way = InBranch() if way is None else way
         self._noise = ChunkNoise((LATENT_CHANNELS, *self.latent_size), pipeline.device, pipeline.dtype)
         self._motion = MotionController()
         self._contexts = ContextEncoder(pipeline.vae)
@@ -170,6 +179,9 @@ class Session:
         began, usual = time.perf_counter(), not self._first
         self._check(chunk)
         chunk = self._with_room(chunk)
+        for slot, region in enumerate(settings.regions):
+            self._loras.region(slot, region)
+        self._loras.cover(share_of(chunk.region) if self._loras.parted else 0.0)
         self._loras.apply()
         told = self._speech.next(conditioning, settings.transition, settings.blend, self._loras.text_changes)
         if told.arrived:
@@ -191,15 +203,18 @@ class Session:
         """The chunk itself, once it is known what is said; returns how much work it was."""
         clock = _Clock()
         spec, stream, latents = self.pipeline.spec, self._stream, self._latents
-        stream.begin(latents, text, self._anchor, len(chunk.references))
+        led = chunk.references
+        self._way.enter(stream, led, text, lambda: live().context_scale)
+        chunk = replace(chunk, references=self._way.beside(led))
+        stream.begin(latents, text, self._anchor, len(chunk.references), self._inside(chunk, latents))
         there = present(chunk, latents, settings.noise_scale)
-        context = self._context(chunk, there.context)
+        context = self._way.inside(self._context(chunk, there.context), led)
         weights = self._weights(chunk, latents)
         self._noise.begin(settings.seed)
         settings = self._paced(settings, context is not None)
         x, steps = self._start(chunk, settings)
         clock.mark("context")
-        effort = Effort(len(steps), chosen(settings.hints, self.pipeline.passed, [step.t for step in steps]))
+        effort = self._effort(settings.hints, steps)
         work = self._work(effort, context is not None)
         self.expected_s = self._costs.expected(work)
         fresh = renewed(effort.hints, effort.steps)
@@ -225,9 +240,10 @@ class Session:
         frames, self._decoder = self.pipeline.vae.decode(x, self._decoder)
         pictures = _to_pictures(frames)
         clock.mark("decode")
-        mode = mode_of(replace(there, scale=now.context_scale))
+        loras = tuple((slot + 1, region) for slot, region in sorted(self._loras.regions.items()))
+        mode = mode_of(replace(there, scale=now.context_scale, loras=loras))
         emit(ChunkOutput(pictures, mode, now.version, clock.seconds, effort.text))
-        stream.finish(x)
+        stream.finish(x, clean=effort.clean)
         self._keep(frames)
         return work
 
@@ -236,23 +252,30 @@ class Session:
         if settings.deadline_s is None or settings.steps or settings.step_list:
             return settings
 
-        def allowed(steps: int) -> HintPolicy:
+        def allowed(steps: int) -> Effort:
             timed = self.pipeline.schedule.steps(nominal_steps(steps), settings.warped and spec.warped)
-            return chosen(settings.hints, self.pipeline.passed, [step.t for step in timed])
+            return self._effort(settings.hints, timed)
 
         def expected(effort: Effort) -> float | None:
             return self._costs.expected(self._work(effort, controlled))
 
         spec = self.pipeline.spec
         best = self._governor.choose(efforts(spec.steps, allowed), expected, settings.deadline_s)
-        return replace(settings, steps=best.steps, hints=best.hints)
+        return replace(settings, steps=best.steps)
+
+    def _effort(self, choice: HintChoice, steps: Sequence[Step]) -> Effort:
+        """What these steps take; a stream's first chunk, looked back at for long, is always passed clean."""
+        timesteps, passed = [step.t for step in steps], self.pipeline.passed
+        hints = chosen(choice, passed, timesteps)
+        return Effort(len(steps), hints, self._first or cleans(choice, hints, passed, timesteps))
 
     def _work(self, effort: Effort, controlled: bool) -> Work:
         """How much the chunk that comes is to compute; `controlled`: the VACE branch runs."""
         plan = self._stream.policy.plan(self._stream.start, self._latents)
         each = self.pipeline.spec.arch.tokens_per_latent(*self.latent_size)
         hinted = effort.hinted if controlled else 0
-        return Work(self._latents * each, len(plan.key_positions) * each, effort.steps, hinted, plan.clean)
+        clean = plan.clean and effort.clean
+        return Work(self._latents * each, len(plan.key_positions) * each, effort.steps, hinted, clean)
 
     def _check(self, chunk: ChunkInput) -> None:
         """Refuse pictures of another count or size than the next chunk takes, and too many references."""
@@ -260,12 +283,17 @@ class Session:
             what = f"{len(chunk.references)} references are too many for a chunk."
             raise EngineError(what, f"Give at most {REFERENCES}.")
         expected = (self.frames_in, self.height, self.width)
-        given = {"control": chunk.control, "mask": chunk.mask, "video": chunk.video}
+        given = {
+            "control": chunk.control,
+            "mask": chunk.mask,
+            "video": chunk.video,
+            "region": chunk.region,
+        }
         for name, value in given.items():
             if value is not None and value.shape[:3] != expected:
                 raise EngineError(
                     f"The {name} of a chunk has shape {value.shape}, expected {expected}.",
-                    "Fit control, mask and video to the session's size.",
+                    "Fit control, mask, video and region to the session's size.",
                 )
 
     def _with_room(self, chunk: ChunkInput) -> ChunkInput:
@@ -304,6 +332,14 @@ class Session:
         )
         video, mask = place_key_frames(vae, video, mask, first=first, at_start=start, at_end=end)
         return self._contexts.encode_tensors(video, mask, first=first)
+
+    def _inside(self, chunk: ChunkInput, latents: int) -> Tensor | None:
+        """How far each token lies inside the region `[N]`; None where no LoRA asks for it."""
+        if chunk.region is None or not self._loras.parted:
+            return None
+        _, high, wide = self.pipeline.spec.arch.patch
+        rows, columns = self.latent_size[0] // high, self.latent_size[1] // wide
+        return token_weights(chunk.region, latents, rows, columns).to(self.device)
 
     def _weights(self, chunk: ChunkInput, latents: int) -> Tensor | None:
         """How much of the context scale each latent gets, `[1, F]`; None where all get all of it."""

@@ -18,6 +18,7 @@ OUR_THREADS = (
     "prompt",
     "engine",
     "output",
+    "stills",
     "recorder",
     "camera switch",
     "warm-up",

@@ -126,7 +126,8 @@ class FakeAnnotators:
         self.made: dict[str, FakeAnnotator] = {}
         self.broken: dict[str, Exception] = {}
 
-    def make(self, name: str) -> FakeAnnotator:
+    def make(self, name: str, bodies: object = None) -> FakeAnnotator:
+        del bodies
         if name in self.broken:
             raise self.broken[name]
         self.made[name] = FakeAnnotator(name)

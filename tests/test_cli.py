@@ -9,6 +9,7 @@ import pytest
 
 import engine.cli
 from engine.cli import COMMANDS, FAILED, MISUSED, OK, STOPPED, Command, main, parse_settings
+from engine.core.commands import COMMANDS as COMMAND_HELP
 from engine.core.errors import CuelightError, ParameterError
 from engine.core.parameters import TABLE
 from engine.core.paths import assets_dir
@@ -205,6 +206,10 @@ def test_the_parameter_page_is_fresh() -> None:
 
 def test_the_parameter_page_has_a_row_for_every_parameter() -> None:
     page = parameter_page()
+    assert all(
+        f"| `command.{name}` | `/cuelight/command/{name}` | {COMMAND_HELP[name]} |" in page
+        for name in COMMAND_HELP
+    )
     for key, row in TABLE.items():
         line = next(line for line in page.splitlines() if line.startswith(f"| `{key}` |"))
         assert row.osc_address in line and row.help in line and row.allowed in line

@@ -8,19 +8,24 @@ import numpy as np
 import pytest
 
 import engine.adherence
-from engine.adherence import Clip, Plan, drawn_frames, measure
+import engine.adherence.bench
+from engine.adherence import CONTROLS, Clip, Plan, drawn_frames
+from engine.adherence.bench import Bench
 from engine.adherence.cases import Case, Truth, Words, drawn_cases, filmed_cases, words_of
+from engine.adherence.crew import one_by_one
 from engine.adherence.judge import Judge
-from engine.adherence.measure import BETTER, Scores
+from engine.adherence.measure import BETTER, FOLLOWED, Finding, Row, Scores
+from engine.adherence.trials import ControlTrial, Trial
 from engine.chunk import ChunkInput
 from engine.cli import main
 from engine.core.errors import AnnotatorError
+from engine.core.store import Snapshot
 from engine.core.types import ControlFrame, Frame
 from engine.render import settings
 from tests.echo import EchoSession
 
 MATERIALS = ("gold", "ice", "moss")
-KEYS = ["source", "control", "metric", "better", "scale", "value"]
+KEYS = ["source", "control", "metric", "better", "scale", "value", "cases"]
 
 
 class Echo(EchoSession):
@@ -58,11 +63,11 @@ def judge() -> Judge:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Echo]:
     sessions: list[Echo] = []
 
-    def open_session(pipeline: str, height: int, width: int, choice: object) -> Echo:
-        sessions.append(Echo(pipeline, height, width, choice))
+    def open_session(values: Snapshot) -> Echo:
+        sessions.append(Echo("echo", 128, 224))
         return sessions[-1]
 
-    monkeypatch.setattr(engine.adherence, "open_session", open_session)
+    monkeypatch.setattr(engine.adherence.bench, "open_session", open_session)
     return sessions
 
 
@@ -72,7 +77,11 @@ def lines_case(seconds: float = 0.4) -> Iterator[Case]:
 
 
 def measured(session: Echo, cases: Iterator[Case], scales: Sequence[float], judge: Judge) -> Scores:
-    return measure(cases, session, judge, settings({}), scales)  # type: ignore[arg-type]
+    bench = Bench(session, judge, settings({}), Path())  # type: ignore[arg-type]
+    scores = Scores()
+    for finding in one_by_one(map(ControlTrial, cases), bench, scales):
+        scores.add(finding)
+    return scores
 
 
 def test_the_measure_rises_with_what_the_session_follows(judge: Judge) -> None:
@@ -249,9 +258,14 @@ def test_the_whole_command_with_pocket(tmp_path: Path, capsys: pytest.CaptureFix
 def test_modes_are_measured_where_they_are_named_and_where_no_control_is(
     opened: list[Echo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Sequence[str]] = []
-    monkeypatch.setattr(engine.adherence, "measure_modes", lambda groups, *rest: asked.append(groups))
-    monkeypatch.setattr(engine.adherence, "measure", lambda *given: Scores())
+    asked: list[tuple[str, ...]] = []
+
+    def trials(groups: Sequence[str], sources: object) -> Iterator[Trial]:
+        asked.append(tuple(groups))
+        return iter(())
+
+    monkeypatch.setattr(engine.adherence, "_mode_trials", trials)
+    monkeypatch.setattr(engine.adherence, "_control_trials", lambda *given: iter(()))
     for plan in (Plan((1.0,)), Plan((1.0,), ("gray",)), Plan((1.0,), modes=("kept",))):
         engine.adherence.main([], settings({}), plan)
     assert asked == [("kept", "references", "extension", "compositions"), (), ("kept",)]
@@ -278,3 +292,108 @@ def test_an_unknown_mode_says_which_there_are(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         main(["adherence", "--modes", "dreams"])
     assert "kept, references, extension, compositions" in capsys.readouterr().err
+
+
+QUICK = ["--scales", "0,1", "--seconds", "0.1", "--clips", "2", "--controls", "gray,flow"]
+
+
+def test_rows_are_kept_after_every_clip_and_say_of_how_many_they_are(opened: list[Echo]) -> None:
+    kept: list[list[Row]] = []
+    rows = engine.adherence.main([], settings({}), Plan((1.0,), ("gray", "flow"), 2, 0.1), kept.append)
+    assert len(kept) == 4 and kept[-1] == rows
+    gray = [next(row["cases"] for row in early if row["control"] == "gray") for early in kept]
+    assert gray == [1, 2, 2, 2]
+    assert [{row["control"] for row in early} for early in kept] == [{"gray"}] * 2 + [{"gray", "flow"}] * 2
+
+
+def test_what_is_stopped_leaves_a_whole_file_and_the_table_of_what_was_measured(
+    opened: list[Echo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(trials: Iterator[Trial], bench: Bench, scales: Sequence[float]) -> Iterator[Finding]:
+        for number, finding in enumerate(one_by_one(trials, bench, scales)):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield finding
+
+    numbers = tmp_path / "rows.json"
+    monkeypatch.setattr(engine.adherence, "one_by_one", interrupted)
+    assert main(["adherence", *QUICK, "--json", str(numbers)]) == 130
+    written = json.loads(numbers.read_text())
+    assert written["complete"] is False
+    assert {(row["control"], row["cases"]) for row in written["rows"]} == {("gray", 2), ("flow", 1)}
+    said = capsys.readouterr()
+    assert "procedural, flow" in said.out
+    assert f"stopped after 3 clips; {numbers} holds the numbers of these" in said.err
+    assert opened[0].closed and [path.name for path in tmp_path.iterdir()] == ["rows.json"]
+
+
+def test_stopped_before_anything_was_measured_nothing_is_written(
+    opened: list[Echo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*given: object) -> Iterator[Trial]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine.adherence, "_control_trials", interrupted)
+    assert main(["adherence", *QUICK, "--json", str(tmp_path / "rows.json")]) == 130
+    assert capsys.readouterr().err.endswith("cuelight: stopped after 0 clips\n")
+    assert not list(tmp_path.glob("*.json"))
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "many", "65"])
+def test_a_number_of_processes_that_cannot_be_is_refused(
+    jobs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["adherence", "--jobs", jobs])
+    assert "number of processes" in capsys.readouterr().err
+
+
+def test_every_control_that_can_be_followed_is_told_and_measured_but_for_edges(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert set(CONTROLS) == set(FOLLOWED) - {"edges"}
+    with pytest.raises(SystemExit):
+        main(["adherence", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "of scribble, edges, depth, gray, pose, inpaint, flow, layout (default" in said
+
+
+class Filled(Echo):
+    """Shows a golden body on black: where the box is, or where something moves."""
+
+    def step(self, chunk, live, conditioning, settings, *, emit):
+        from engine.pocket.guides import from_box, from_flow
+
+        read = from_flow if chunk.annotator == "flow" else from_box
+        near = np.stack([read(picture).near for picture in chunk.control])
+        body = (near[..., None] * np.array([230, 180, 60])).astype(np.uint8)
+        super().step(
+            ChunkInput(128 + body // 2, None, chunk.annotator), live, conditioning, settings, emit=emit
+        )
+
+
+@pytest.mark.parametrize("control", ["flow", "layout"])
+def test_flow_and_layout_ask_for_a_body_drawn_and_filmed(control: str, judge: Judge) -> None:
+    values = settings({"layout.x": 0.3, "layout.width": 0.4})
+    film = Clip("drawn", "real", drawn_frames)
+    drawn, filmed = (
+        next(cases)
+        for cases in (
+            drawn_cases(control, 1, 0.3, values, MATERIALS),
+            filmed_cases(film, control, 1, 0.3, values, MATERIALS),
+        )
+    )
+    for case in (drawn, filmed):
+        assert case.truth.mask is not None and case.truth.mask.shape == (len(case.frames), 128, 224)
+        assert set(np.unique(case.truth.mask)) == {0.0, 1.0}
+        assert all(frame.mask is None and frame.control is not None for frame in case.frames)
+    assert filmed.truth.mask is not None
+    if control == "layout":
+        columns = np.nonzero(filmed.truth.mask[0])[1]
+        assert abs(columns.mean() / 224 - 0.3) < 0.01 and abs(np.ptp(columns) / 224 - 0.4) < 0.03
+    else:
+        assert not filmed.truth.mask[0].any(), "the first picture has no motion yet"
+    scores = measured(Filled("echo", 128, 224), iter([drawn, filmed]), (0.0, 1.0), judge)
+    for source in ("procedural", "real"):
+        followed, ignored = (scores.of[source, control, "mask_ssim", scale][0] for scale in (1.0, 0.0))
+        assert followed > ignored, source

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from engine.cli import main
 from engine.core.automation import parse_move
 from engine.core.errors import OutputError, ParameterError, SourceError
 from engine.core.types import ControlFrame, Frame, Image
+from engine.modes import Mode
 from engine.render import Stream, Timeline, annotate, generate, render, settings, source_frames
 from engine.video.opencv import cv2
 from tests.echo import EchoSession
@@ -154,6 +156,25 @@ def test_masks_go_along_and_no_control_is_no_control() -> None:
     first, *_, last = session.chunks
     assert first.mask is not None and first.mask.shape == (12, HEIGHT, WIDTH)
     assert last.control is None and last.mask is None
+
+
+def test_who_looks_on_is_told_every_chunk_and_what_the_lamp_says_is_kept() -> None:
+    class Told(EchoSession):
+        """Says how many chunks there were, as a lamp would."""
+
+        def step(self, chunk, live, conditioning, settings, *, emit):  # type: ignore[no-untyped-def]
+            def lit(output: ChunkOutput) -> None:
+                emit(replace(output, mode=Mode("V2V", f"chunk {len(self.chunks)}")))
+
+            super().step(chunk, live, conditioning, settings, emit=lit)
+
+    seen: list[tuple[ChunkInput, ChunkOutput]] = []
+    session = Told("pocket", HEIGHT, WIDTH)
+    stream = Stream(session, Timeline(settings({})), lambda *told: seen.append(told))  # type: ignore[arg-type]
+    list(generate([asked(picture(index)) for index in range(30)], stream))
+    assert stream.modes == ["V2V: chunk 1", "V2V: chunk 2", "V2V: chunk 3"]
+    assert [output.mode.reason for _, output in seen] == ["chunk 1", "chunk 2", "chunk 3"]
+    assert all(chunk is made for (chunk, _), made in zip(seen, session.chunks, strict=True))
 
 
 def test_render_makes_the_clips_frames_rate_and_duration(clip: Callable[[int], Path], tmp_path: Path) -> None:

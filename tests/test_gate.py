@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from engine.adherence.cases import Case, Truth, Words
 from engine.adherence.metrics import psnr
 from engine.bench.weights import random_pipeline
 from engine.core.types import ControlFrame, Frame
-from engine.gate import LEAST_PSNR, MOST_LATENT_ERROR, Reading, ask, cheaper, lines, played
+from engine.gate import LEAST_PSNR, MOST_LATENT_ERROR, Reading, ask, cheaper, cheapest, lines, played
 from engine.model.hints import passed_of
 from engine.model.load import Pipeline
 from engine.model.pipelines import PIPELINES
@@ -35,14 +36,14 @@ def pipeline() -> Pipeline:
     return random_pipeline(spec, lambda: TAE(SMALL_TAE), device=torch.device("cpu"), dtype=torch.float32)
 
 
-def case() -> Case:
+def case(pictures: int = 14) -> Case:
     picture = np.zeros((64, 64, 3), np.uint8)
     picture[20:40, 30:34] = 255
     frames = [
         ControlFrame(Frame(picture, captured_at=0.0, index=index), picture, None, "scribble", True, "")
-        for index in range(14)
+        for index in range(pictures)
     ]
-    video = np.repeat(picture[None], 14, axis=0)
+    video = np.repeat(picture[None], pictures, axis=0)
     return Case("procedural", "scribble", "lines", frames, Words("gold"), Truth(video, False))
 
 
@@ -80,6 +81,13 @@ def test_only_cheaper_policies_are_asked() -> None:
     assert cheaper(1) == () and cheaper(2) == ("one",) and cheaper(4) == ("one", "two")
 
 
+def test_turbo_is_asked_with_the_cheapest_hints_that_passed() -> None:
+    failed = replace(GOOD, psnr=20.0)
+    assert cheapest([]) == cheapest([failed]) == "every"
+    assert cheapest([failed, replace(GOOD, policy="two")]) == "two"
+    assert cheapest([GOOD, replace(GOOD, policy="two")]) == "one"
+
+
 def test_the_steps_are_those_that_the_values_ask_for(pipeline: Pipeline) -> None:
     assert played(pipeline, settings({})) == pytest.approx((1000.0, 937.5, 833.3, 625.0), abs=0.1)
     assert played(pipeline, settings({"engine.steps": 1})) == (1000.0,)
@@ -87,10 +95,13 @@ def test_the_steps_are_those_that_the_values_ask_for(pipeline: Pipeline) -> None
 
 
 def test_the_exact_engine_is_like_itself_and_unlike_a_cheaper_one(pipeline: Pipeline) -> None:
-    same, other = ask(pipeline, (64, 64), [case()], JUDGE, settings({}), ("every", "one"))
+    same, other, turbo = ask(
+        pipeline, (64, 64), [case(38)], JUDGE, settings({}), ("every", "one", "turbo every")
+    )
     assert (same.latent_error, same.psnr) == (0.0, 100.0)
     assert all(exact == mine for exact, mine in same.followed.values()) and same.passed
     assert other.latent_error > 1e-5 and set(other.followed) == {"edge_f"}
+    assert turbo.latent_error > 1e-5 and turbo.latent_error != other.latent_error
 
 
 def test_what_passed_is_what_auto_goes_by(
@@ -99,9 +110,17 @@ def test_what_passed_is_what_auto_goes_by(
     monkeypatch.setattr(gate, "load_pipeline", lambda name, choice: pipeline)
     monkeypatch.setattr(gate, "drawn_cases", lambda *given: [])
     monkeypatch.setattr(gate.Judge, "load", lambda: JUDGE)
-    found = [GOOD, replace(GOOD, policy="two", psnr=20.0)]
-    monkeypatch.setattr(gate, "ask", lambda *given: found)
+    found = [GOOD, replace(GOOD, policy="two", psnr=20.0), replace(GOOD, policy="turbo one")]
+    asked: list[str] = []
+
+    def ask(*given: Sequence[str]) -> list[Reading]:
+        asked.extend(given[-1])
+        return [reading for reading in found if reading.policy in given[-1]]
+
+    monkeypatch.setattr(gate, "ask", ask)
     file = tmp_path / "hints.json"
     assert gate.main(settings({}), file) == found
-    assert passed_of(pipeline.dit, [file]) == {("one", (1000.0, 937.5, 833.3, 625.0))}
+    assert asked == ["one", "two", "turbo one"]
+    four = (1000.0, 937.5, 833.3, 625.0)
+    assert passed_of(pipeline.dit, [file]) == {("one", four), ("turbo one", four)}
     assert str(file) in capsys.readouterr().out

@@ -159,3 +159,30 @@ def test_a_mask_that_says_nothing_is_told() -> None:
 def test_the_layout_has_as_many_latents_as_the_chunk(latents: int) -> None:
     mode = mode_of(Present(control=True, first=1.0, latents=latents))
     assert mode.layout == ("given", *["control"] * (latents - 1))
+
+
+@pytest.mark.parametrize(
+    ("inside", "note", "said"),
+    [
+        (0.3, "", "LoRA 1 inside the mask; LoRA 3 outside the mask"),
+        (0.0, "no person seen", "LoRA 1 nowhere: no person seen; LoRA 3 everywhere: no person seen"),
+        (0.0, "", "LoRA 1 nowhere: the mask is all black; LoRA 3 everywhere: the mask is all black"),
+        (1.0, "", "LoRA 1 everywhere: the mask is all white; LoRA 3 nowhere: the mask is all white"),
+        (None, "", "LoRA 1 nowhere: there is no mask; LoRA 3 everywhere: there is no mask"),
+    ],
+)
+def test_the_lamp_says_where_a_lora_acts(inside: float | None, note: str, said: str) -> None:
+    loras = ((1, "inside"), (3, "outside"))
+    there = Present(control=True, annotator="pose", inside=inside, note=note, loras=loras)
+    reason = mode_of(there).reason
+    assert reason.startswith("pose 1.00") and reason.endswith(f"; {said}")
+    assert mode_of(replace(there, loras=())).reason.endswith(note or "pose 1.00"), "said of nobody else"
+    text = mode_of(replace(there, control=False, annotator="none", note=""))
+    assert text.name == "T2V" and "LoRA 1" in text.reason, "also where VACE is not asked"
+
+
+def test_a_mask_that_is_missing_is_told_for_both_of_its_uses() -> None:
+    lost = Present(
+        control=True, annotator="pose", wanted_mask=True, note="no person found", loras=((2, "inside"),)
+    )
+    assert mode_of(lost).reason == "pose 1.00; mask ignored: no person found; LoRA 2 nowhere: no person found"

@@ -12,6 +12,7 @@ import pytest
 import engine
 from controllers.osc import OscServer
 from engine.cli import COMMANDS, _parser
+from engine.core import commands
 from engine.core.parameters import TABLE
 from engine.core.paths import assets_dir, presets_dir
 from engine.core.presets import list_looks, read_look
@@ -73,12 +74,15 @@ def test_every_command_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in code_lines(README) if line.startswith("oscsend ")])
-def test_every_osc_example_names_a_parameter_and_an_allowed_value(line: str) -> None:
-    _, host, port, address, tag, *value = shlex.split(line)
+def test_every_osc_example_names_a_command_or_a_parameter_and_an_allowed_value(line: str) -> None:
+    _, host, port, address, *said = shlex.split(line)
     default = OscServer.__init__.__defaults__
     assert host == "localhost" and default is not None and int(port) in default
     key = address.removeprefix("/cuelight/").removesuffix("/norm").replace("/", ".")
-    row = TABLE[key]
+    if key.startswith("command."):
+        assert key.removeprefix("command.") in commands.COMMANDS and not said
+        return
+    row, (tag, *value) = TABLE[key], said
     if tag == "f" and address.endswith("/norm"):
         assert 0 <= float(value[0]) <= 1
     elif tag == "f":

@@ -4,6 +4,7 @@ Nothing here asserts how fast the machine is: conditions are waited for, and the
 is asserted on a clock of its own in tests/stages/test_output.py.
 """
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from controllers.osc import OscServer
+from controllers.osc_wire import encode
 from engine.core.errors import AnnotatorError, EngineError, OutputError, ParameterError
 from engine.core.parameters import Value
 from engine.core.store import Store
 from engine.core.types import OutputFrame
 from engine.runtime import Runtime
-from engine.stages.pictures import keep_mask
+from engine.stages.pictures import keep_mask, picture_path
+from engine.video.still import read_still
 from tests.conftest import OUR_THREADS
 from tests.fakes import (
     FakeAnnotators,
@@ -80,6 +84,25 @@ def live(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     assert stage.runtime.stop() == ()
     left = {thread.name for thread in threading.enumerate()} & set(OUR_THREADS)
     assert not left
+
+
+def test_a_wire_takes_the_output_as_it_is_now(
+    live: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUELIGHT_HOME", str(tmp_path))
+    live.until_rung("generated")
+    server = OscServer(live.store, port=0, on_command=live.runtime.command)
+    server.start()
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+            for name in ("take_reference_2", "snapshot"):
+                wire.sendto(encode(f"/cuelight/command/{name}", 1), ("127.0.0.1", server.port))
+        until(lambda: live.store.get("reference.2.file") != "", "the row names the picture")
+        until(lambda: any(tmp_path.glob("recordings/*.png")), "the snapshot is written")
+    finally:
+        server.stop()
+    named = str(live.store.get("reference.2.file"))
+    assert read_still(picture_path(named)).image.shape == (36, 64, 3)
 
 
 def test_camera_to_generated_picture(live: Stage) -> None:

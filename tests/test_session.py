@@ -25,8 +25,9 @@ from engine.chunk import (
     present,
 )
 from engine.core.errors import EngineError, WeightsError
-from engine.model.load import Pipeline
+from engine.model.load import Pipeline, load_pipeline
 from engine.model.pipelines import PIPELINES
+from engine.model.regions import Region
 from engine.model.schedule import Schedule
 from engine.model.tae import TAE
 from engine.model.text import VocabularyEncoder
@@ -142,7 +143,7 @@ def test_pictures_are_handed_over_before_the_clean_pass(
         self: CausalWan, x: torch.Tensor, t: torch.Tensor, *args: object, **kwargs: object
     ) -> torch.Tensor:
         events.append(f"t={t.max().item():.0f}")
-        return forward(self, x, t, *args, **kwargs)  # type: ignore[arg-type]
+        return forward(self, x, t, *args, **kwargs)
 
     monkeypatch.setattr(CausalWan, "forward", spy)
     session = Session(pipeline, SIZE, SIZE)
@@ -287,6 +288,106 @@ def test_a_loras_strength_is_heard_inside_the_chunk(pipeline: Pipeline, lora: Pa
     assert not np.array_equal(silent, late) and not np.array_equal(late, full)
 
 
+def test_a_lora_in_a_part_of_the_picture(pipeline: Pipeline, lora: Path) -> None:
+    """Inside a white mask it is the whole LoRA, inside a black one none, inside a half one that half most."""
+
+    def made(chunk: ChunkInput, region: Region = "inside", slot: int = 0) -> list[ChunkOutput]:
+        session = Session(pipeline, SIZE, SIZE)
+        outputs: list[ChunkOutput] = []
+        session.set_lora(slot, session.read_lora(lora), 1.0)
+        settings = Settings(2, 1, regions=("everywhere",) * slot + (region,))
+        for _ in range(2):
+            live = partial(Live, 1.0, 7, (0.0,) * slot + (1.0,))
+            session.step(chunk, live, session.conditioning("gold"), settings, emit=outputs.append)
+        session.close()
+        return outputs
+
+    def parted(region: Pictures | None) -> ChunkInput:
+        return replace(control(), region=region)
+
+    none = pictures(run(Session(pipeline, SIZE, SIZE), [control()] * 2)).astype(int)
+    whole = pictures(made(control(), "everywhere")).astype(int)
+    white, half = np.full((12, SIZE, SIZE), 255, np.uint8), np.zeros((12, SIZE, SIZE), np.uint8)
+    half[:, :, : SIZE // 2] = 255
+    assert np.abs(whole - none).mean() > 4
+    for chunk, region, like in (
+        (parted(white), "inside", whole), (parted(white), "outside", none),
+        (parted(white * 0), "inside", none),
+        (parted(None), "inside", none), (parted(None), "outside", whole),
+    ):  # fmt: skip
+        outputs = made(chunk, region)
+        assert np.abs(pictures(outputs) - like).max() <= 1, (region, "a rounding at most")
+        assert "LoRA 1 " in outputs[0].mode.reason
+    assert made(parted(half), slot=2)[0].mode.reason.endswith("; LoRA 3 inside the mask")
+    with pytest.raises(EngineError, match="region"):
+        made(parted(half[:, :32]))
+
+
+def test_a_regional_lora_that_is_turned_up_inside_the_chunk_is_heard_there(
+    pipeline: Pipeline, lora: Path
+) -> None:
+    def made(region: Region) -> Pictures:
+        session, coming = Session(pipeline, SIZE, SIZE), iter((0.0, 1.0))
+        session.set_lora(0, session.read_lora(lora), 0.0)
+        outputs: list[ChunkOutput] = []
+        white = replace(control(), region=np.full((12, SIZE, SIZE), 255, np.uint8))
+        live, settings = lambda: Live(1.0, 7, (next(coming),)), Settings(2, 1, regions=(region,))
+        session.step(white, live, session.conditioning("gold"), settings, emit=outputs.append)
+        session.close()
+        return pictures(outputs).astype(int)
+
+    everywhere, inside, outside = made("everywhere"), made("inside"), made("outside")
+    assert np.abs(inside - everywhere).max() <= 1 < np.abs(inside - outside).max()
+
+
+def test_the_half_outside_a_loras_region_changes_little(tmp_path: Path) -> None:
+    """With the trained network; what reaches the far half came through attention and the past."""
+    pocket = load_pipeline("pocket")
+    draw, tensors = torch.Generator().manual_seed(3), {}
+    for block in range(pocket.spec.arch.layers):
+        for name, channels in (("self_attn.v", pocket.spec.arch.dim), ("ffn.0", pocket.spec.arch.ffn_dim)):
+            base = f"diffusion_model.blocks.{block}.{name}"
+            tensors[f"{base}.lora_A.weight"] = torch.randn(4, pocket.spec.arch.dim, generator=draw) / 11
+            tensors[f"{base}.lora_B.weight"] = torch.randn(channels, 4, generator=draw) / 3
+    save_file(tensors, tmp_path / "ink.safetensors")
+    half = np.zeros((12, SIZE, SIZE), np.uint8)
+    half[:, :, : SIZE // 2] = 255
+
+    def made(strength: float) -> Pictures:
+        session, outputs = Session(pocket, SIZE, SIZE), []
+        session.set_lora(0, session.read_lora(tmp_path / "ink.safetensors"), strength)
+        chunk, live = replace(control(), region=half), partial(Live, 1.0, 7, (strength,))
+        for _ in range(2):
+            settings = Settings(2, 1, regions=("inside",))
+            session.step(chunk, live, session.conditioning("gold"), settings, emit=outputs.append)
+        session.close()
+        return pictures(outputs).astype(int)
+
+    change = np.abs(made(1.0) - made(0.0)).mean((0, 1, 3))
+    near, far = change[: SIZE // 2].mean(), change[SIZE // 2 :].mean()
+    assert near > 2 * far > 0, (near, far)
+
+
+def test_strength_region_and_mask_of_a_lora_change_without_a_cut(pipeline: Pipeline, lora: Path) -> None:
+    session, starts = Session(pipeline, SIZE, SIZE), []
+    outputs: list[ChunkOutput] = []
+    session.set_lora(0, session.read_lora(lora), 0.4)
+    half = np.zeros((12, SIZE, SIZE), np.uint8)
+    half[:, :, : SIZE // 2] = 255
+    words = session.conditioning("gold")
+    for region, mask, strength in (
+        ("everywhere", half, 0.4), ("inside", half, 0.4), ("outside", half, 0.4),
+        ("outside", 255 - half, 0.4), ("outside", 255 - half, 0.0), ("everywhere", None, 0.4),
+    ):  # fmt: skip
+        chunk, settings = replace(control(), region=mask), Settings(2, 1, regions=(region,))
+        session.step(chunk, partial(Live, 1.0, 7, (strength,)), words, settings, emit=outputs.append)
+        starts.append(session._stream.start)
+    assert starts == [3, 6, 9, 12, 15, 18], "the stream goes on"
+    said = [output.mode.reason.partition("; ")[2] for output in outputs]
+    assert said == ["", "LoRA 1 inside the mask", *["LoRA 1 outside the mask"] * 2, "", ""]
+    session.close()
+
+
 def test_a_lora_of_another_model_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
     name = "diffusion_model.blocks.0.self_attn.q.lora_"
     path = tmp_path / "large.safetensors"
@@ -354,8 +455,8 @@ def test_references_never_delay_the_control(
     forward = CausalWan.forward
 
     def spy(self: CausalWan, *args: object, **kwargs: object) -> torch.Tensor:
-        made.append(forward(self, *args, **kwargs))  # type: ignore[arg-type]
-        contexts.append(kwargs["context"])  # type: ignore[arg-type]
+        made.append(forward(self, *args, **kwargs))
+        contexts.append(kwargs["context"])
         return made[-1]
 
     monkeypatch.setattr(CausalWan, "forward", spy)
@@ -428,8 +529,8 @@ def test_key_frames_stand_at_the_ends_of_a_chunk(
     forward = CausalWan.forward
 
     def spy(self: CausalWan, *args: object, **kwargs: object) -> torch.Tensor:
-        contexts.append(kwargs["context"])  # type: ignore[arg-type]
-        return forward(self, *args, **kwargs)  # type: ignore[arg-type]
+        contexts.append(kwargs["context"])
+        return forward(self, *args, **kwargs)
 
     monkeypatch.setattr(CausalWan, "forward", spy)
     session = Session(pipeline, SIZE, SIZE)
@@ -482,6 +583,29 @@ def test_steps_give_way_for_a_deadline_only_where_they_are_left_to_the_program(p
     assert play(Settings(deadline_s=60.0), 1) == play(Settings(), 1) == ["2 steps"]
     assert play(Settings(steps=3, deadline_s=1e-6), 1) == ["3 steps"], "chosen by hand"
     assert play(Settings(step_list=(1000, 600), deadline_s=1e-6), 1) == ["2 steps"]
+
+
+def test_the_clean_pass_is_left_out_where_that_passed_for_these_weights(pipeline: Pipeline) -> None:
+    two = tuple(round(step.t, 1) for step in pipeline.schedule.steps(nominal_steps(2)))
+    proven = replace(pipeline, passed=frozenset({("one", two), ("turbo one", two)}))
+    runs: list[float] = []
+    handle = pipeline.dit.register_forward_pre_hook(lambda module, given: runs.append(float(given[1].max())))
+
+    def play(settings: Settings) -> tuple[list[str], int]:
+        """Efforts of three chunks, and how many passes were over clean latents."""
+        session, made = Session(proven, SIZE, SIZE), list[ChunkOutput]()
+        runs.clear()
+        for _ in range(3):
+            session.step(
+                control(), lambda: Live(1.0, 0), session.conditioning("gold"), settings, emit=made.append
+            )
+        return [output.effort for output in made], runs.count(0.0)
+
+    first, later = "2 steps, hints at 1", "2 steps, hints at 1, no clean pass"
+    assert play(Settings(steps=2)) == ([first, later, later], 1)
+    assert play(Settings(steps=2, hints="one")) == ([first] * 3, 3), "asked for by hand"
+    assert play(Settings(steps=1)) == (["1 step"] * 3, 3), "not proven at one step"
+    handle.remove()
 
 
 def test_hints_are_made_at_fewer_steps_where_that_passed_for_these_weights(pipeline: Pipeline) -> None:

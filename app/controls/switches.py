@@ -1,4 +1,9 @@
-"""Two faces of a bool: the switch on a rail, and the chip, one small word that is lit."""
+"""Two faces of a bool: the switch on a rail, and the chip, one small word that is lit.
+
+A chip of several words is a choice: what is pressed is the next one.
+"""
+
+from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
@@ -32,13 +37,17 @@ class _OnOff(QWidget):
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton and self.rect().contains(event.position().toPoint()):
-            self.edited.emit(not self._on)
+            self.edited.emit(self._next())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Space, Qt.Key.Key_Return):
-            self.edited.emit(not self._on)
+            self.edited.emit(self._next())
         else:
             super().keyPressEvent(event)
+
+    def _next(self) -> Value:
+        """What a press asks for."""
+        return not self._on
 
 
 class Switch(_OnOff):
@@ -104,3 +113,37 @@ class Chip(_OnOff):
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._word)
         draw_map_dot(painter, box.topRight() + QPointF(-6, 6), self._lamp, self._clock)
         painter.end()
+
+
+class TurnChip(Chip):
+    """One of a few choices as one small word, lit unless it is the first; a press goes on to the next."""
+
+    def __init__(self, choices: Sequence[tuple[str, str]]) -> None:
+        """`choices`: values and their words."""
+        super().__init__(choices[0][1])
+        self._choices = list(choices)
+        self._value: Value = choices[0][0]
+
+    def shown(self) -> Value:
+        """The value on display."""
+        return self._value
+
+    @property
+    def text(self) -> str:
+        """The word on display."""
+        return self._word
+
+    def show_value(self, value: Value) -> None:
+        """Show `value` as chosen."""
+        self._value = value
+        self._word = dict(self._choices).get(str(value), str(value))
+        super().show_value(value != self._choices[0][0])
+
+    def sizeHint(self) -> QSize:  # noqa: D102
+        widest = max(self.fontMetrics().horizontalAdvance(word) for _, word in self._choices)
+        return QSize(widest + 22, 28)
+
+    def _next(self) -> Value:
+        values = [value for value, _ in self._choices]
+        place = values.index(self._value) if self._value in values else -1
+        return values[(place + 1) % len(values)]

@@ -17,7 +17,7 @@ from engine.video.annotators import ANNOTATORS, AnnotatorRow
 KEY = "annotator.name"
 SECOND, SECOND_GAIN = "annotator.second", "annotator.second_gain"
 SMOOTHING, HOLD = "annotator.smoothing", "annotator.hold"
-MASK, INVERT = "mask.source", "mask.invert"
+MASK, INVERT, INPAINT = "mask.source", "mask.invert", "mask.inpaint"
 _LABEL_PX = 54
 
 
@@ -41,7 +41,7 @@ class AnnotatorPanel(QWidget):
         layout.addLayout(line)
         self.about = OneLine()
         layout.addWidget(self.about)
-        for key in (KEY, SECOND, MASK):
+        for key in (KEY, SECOND, MASK, INPAINT):
             bridge.watch(key, self._show_choice)
         bridge.tick.connect(self.preview.refresh)
         bridge.status.connect(self._show_status)
@@ -50,7 +50,7 @@ class AnnotatorPanel(QWidget):
         name, second, mask = (str(self._bridge.get(key)) for key in (KEY, SECOND, MASK))
         self.invert.setEnabled(mask != "none" or ANNOTATORS[name].masks)
         drawn = " + ".join(ANNOTATORS[one].label for one in dict.fromkeys((name, second)) if one != "none")
-        where = f"in {mask}" if mask != "none" else ""
+        where = f"in {mask}" if mask != "none" and self._bridge.get(INPAINT) is True else ""
         self.preview.tag(f"CONTROL   {drawn} {where}".rstrip())
         self._show_about()
 
@@ -63,7 +63,10 @@ class AnnotatorPanel(QWidget):
     def _show_status(self, status: Status) -> None:
         drawn = self._frame()
         what, _, fix = status.annotator_note.partition("  Fix: ")
-        if all(self._bridge.get(key) == "none" for key in (KEY, SECOND, MASK)):
+        drawing = [self._bridge.get(key) for key in (KEY, SECOND)]
+        if self._bridge.get(INPAINT) is True:
+            drawing.append(self._bridge.get(MASK))
+        if all(name == "none" for name in drawing):
             self.preview.say("No control picture", "the prompt alone leads")
             what = ""
         elif drawn is not None and drawn.found and drawn.control is not None:

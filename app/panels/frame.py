@@ -6,6 +6,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLay
 
 from app import theme
 
+_TOP = 10  # over a title
+
 
 class Panel(QFrame):
     """A card; `body` is where the panel's widgets go, `heading` the line of its title.
@@ -17,7 +19,7 @@ class Panel(QFrame):
         super().__init__()
         self.setObjectName("panel")
         outer = QVBoxLayout(self)
-        outer.setContentsMargins(theme.PAD, 10, theme.PAD, theme.PAD)
+        outer.setContentsMargins(theme.PAD, _TOP, theme.PAD, theme.PAD)
         outer.setSpacing(theme.GAP)
         self.heading = QHBoxLayout()
         self.heading.setSpacing(theme.GAP)
@@ -29,6 +31,15 @@ class Panel(QFrame):
         self.body = QVBoxLayout()
         self.body.setSpacing(theme.GAP)
         outer.addLayout(self.body, 1)
+        self._outer = outer
+
+    def raise_heading(self, by: int) -> None:
+        """Let a heading that is `by` pixels higher than a title on both sides reach into the room around it.
+
+        Titles of panels that stand side by side stay on one line.
+        """
+        self._outer.setContentsMargins(theme.PAD, _TOP - by, theme.PAD, theme.PAD)
+        self._outer.setSpacing(theme.GAP - by)
 
 
 def title_label(text: str) -> QLabel:

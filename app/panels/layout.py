@@ -1,4 +1,4 @@
-"""The layout's box: who carries it, where it is and how large; dragged with the mouse or moved by knobs."""
+"""The layout's box or point: who carries it, where it is, how large; dragged with the mouse or by knobs."""
 
 from PySide6.QtWidgets import QHBoxLayout
 
@@ -10,8 +10,10 @@ from app.controls.switches import Chip
 from app.panels.frame import OneLine, Panel
 from app.parameter_widgets import ParameterRow
 from engine.core.parameters import Value, row
+from engine.video.layout import POINT
 
-FOLLOW, FIRST, SECOND = "layout.follow", "annotator.name", "annotator.second"
+FOLLOW, SHAPE = "layout.follow", "layout.shape"
+FIRST, SECOND = "annotator.name", "annotator.second"
 _LABEL_PX = 46
 
 
@@ -27,9 +29,11 @@ class LayoutPanel(Panel):
         self.drag = Chip("Drag")
         self.drag.setToolTip(
             "Drag the box on SOURCE or PROGRAM: inside it moves, at a corner it resizes,\n"
-            "elsewhere a new one begins; the wheel makes it larger or smaller."
+            "elsewhere a new one begins; the wheel makes it larger or smaller.\n"
+            "A point goes where the mouse is."
         )
         self.drag.edited.connect(tool.switch)
+        self.shape = Picker([(shape, shape.capitalize()) for shape in row(SHAPE).choices])
         self.about = OneLine()
         self.body.setSpacing(4)
         for key, control, label in (
@@ -42,11 +46,11 @@ class LayoutPanel(Panel):
             self.body.addWidget(ParameterRow(key, bridge, "beside", control, label, _LABEL_PX))
         line = QHBoxLayout()
         line.addWidget(self.drag)
-        line.addStretch(1)
+        line.addWidget(ParameterRow(SHAPE, bridge, "nowhere", self.shape), 1)
         self.body.addLayout(line)
         self.body.addWidget(self.about)
         self.body.addStretch(1)
-        for key in (FOLLOW, FIRST, SECOND):
+        for key in (FOLLOW, SHAPE, FIRST, SECOND):
             bridge.watch(key, self._show_use)
         tool.changed.connect(lambda: self.drag.show_value(tool.on))
 
@@ -55,8 +59,9 @@ class LayoutPanel(Panel):
         used = "layout" in (self._bridge.get(FIRST), self._bridge.get(SECOND))
         carried = self._bridge.get(FOLLOW) != "none"
         self.follow.show_idle(not used)
+        self.shape.show_idle(not used)
         for slider in (self.wide, self.high):
-            slider.show_idle(not used)
+            slider.show_idle(not used or self._bridge.get(SHAPE) == POINT)
         for slider in (self.across, self.down):
             slider.show_idle(not used or carried)
         if not used:

@@ -1,4 +1,4 @@
-"""The LoRA slots: which file is in each, how strongly it acts, and why one could not be loaded.
+"""The LoRA slots: which file is in each, how strongly and where it acts, and why one could not be loaded.
 
 Hands are bound to a slot, so another file in it keeps its knob.
 """
@@ -13,9 +13,11 @@ from app import theme
 from app.bridge import Bridge
 from app.controls.choices import Picker
 from app.controls.numbers import Slider
+from app.controls.switches import TurnChip
 from app.file_dialog import file_dialog
 from app.panels.frame import OneLine, Panel, secondary_label
 from app.parameter_widgets import ParameterRow
+from app.wording import tooltip
 from engine.core.parameters import LORA_SLOTS, Value, row
 from engine.core.paths import models_dir
 from engine.runtime import Status
@@ -24,6 +26,7 @@ from engine.stages.loras import FOLDER
 SUFFIXES = (".safetensors", ".pt")
 _FILTERS = ("LoRA files (*.safetensors *.pt)", "All files (*)")
 _EMPTY = "Empty"
+_REGIONS = {"everywhere": "All", "inside": "In", "outside": "Out"}
 
 
 class LoraPicker(Picker):
@@ -42,7 +45,7 @@ class LoraPicker(Picker):
 
 
 class LoraSlot(QWidget):
-    """One slot: file and strength; its number becomes a warning sign when the file is not well."""
+    """One slot: file, strength and region; its number becomes a warning sign when the file is not well."""
 
     file_wanted = Signal(int)
 
@@ -54,17 +57,21 @@ class LoraSlot(QWidget):
         self.picker = LoraPicker()
         self.picker.file_wanted.connect(lambda: self.file_wanted.emit(slot))
         self.strength = Slider(row(f"lora.{slot}.strength"))
+        region = row(f"lora.{slot}.region")
+        self.region = TurnChip([(name, _REGIONS[name]) for name in region.choices])
         self.setAcceptDrops(True)
         head = QHBoxLayout()
         head.setSpacing(4)
         self.sign = secondary_label(str(slot))
         self.sign.setFixedWidth(12)
         head.addWidget(self.sign)
-        head.addWidget(ParameterRow(self._key, bridge, "nowhere", self.picker), 1)
+        self.file = ParameterRow(self._key, bridge, "nowhere", self.picker)
+        head.addWidget(self.file, 1)
         foot = QHBoxLayout()
         foot.setSpacing(4)
         foot.addSpacing(16)
         foot.addWidget(ParameterRow(f"lora.{slot}.strength", bridge, "nowhere", self.strength), 1)
+        foot.addWidget(ParameterRow(region.key, bridge, control=self.region))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -94,7 +101,7 @@ class LoraSlot(QWidget):
 
     def _show_file(self, file: Value) -> None:
         self.strength.show_idle(not str(file).strip())
-        self.picker.setToolTip(f"{file}\n{row(self._key).help}".strip())
+        self.file.bound.describe(f"{file}\n{tooltip(self.file.bound.row)}".strip())
 
 
 class LorasPanel(Panel):

@@ -1,10 +1,12 @@
-"""The big knobs: every macro row of the table, context scale first."""
+"""What is played: the big knobs, every macro row of the table, and over them what is asked for once."""
 
 from functools import partial
 
 from PySide6.QtWidgets import QHBoxLayout
 
 from app.bridge import Bridge
+from app.command_button import CommandButton
+from app.commands import SNAPSHOT
 from app.knob import Knob
 from app.panels.frame import Panel
 from app.parameter_widgets import ParameterRow
@@ -12,14 +14,19 @@ from engine.core.parameters import LORA_SLOTS, TABLE, Value
 from engine.video.annotators import ANNOTATORS
 
 _ANNOTATORS = ("annotator.name", "annotator.second")
+_COMMANDS = {"reset": "", "replay": "", SNAPSHOT: "S"}  # and the keys that ask for them
 _SHORT = {f"lora.{slot}.strength": f"LoRA {slot}" for slot in range(1, LORA_SLOTS + 1)}
 
 
 class MacrosPanel(Panel):
-    """Grows one knob per macro row."""
+    """Grows one knob per macro row, and a button for each command that belongs to no other control."""
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__("Macros")
+        self.commands = {name: CommandButton(name, bridge, key) for name, key in _COMMANDS.items()}
+        for button in self.commands.values():
+            self.heading.addWidget(button)
+        self.raise_heading(4)
         line = QHBoxLayout()
         line.setSpacing(2)
         self.knobs = {

@@ -17,8 +17,8 @@ from engine.stages.pictures import MASK
 from engine.video.annotators import ANNOTATORS
 
 SOURCE, GROW, ANNOTATOR = "mask.source", "mask.grow", "annotator.name"
-COMPOSITE, FEATHER, KEEP, ZOOM, FIT = (
-    "mask.composite", "mask.feather", "canvas.keep", "canvas.zoom", "canvas.fit",
+INPAINT, COMPOSITE, FEATHER, KEEP, ZOOM, FIT = (
+    "mask.inpaint", "mask.composite", "mask.feather", "canvas.keep", "canvas.zoom", "canvas.fit",
 )  # fmt: skip
 _HOW = (
     "Paint on SOURCE or PROGRAM what is to be generated.\n"
@@ -44,10 +44,11 @@ class MaskPanel(Panel):
         self.clear = _button("Clear", "Keep the whole picture", tool.clear)
         self.fill = _button("Fill", "Generate the whole picture", tool.fill)
         self.invert = _button("Invert", "Generate what is kept and keep what is generated", tool.invert)
+        self.inpaint = Chip("Inpaint")
         self.composite = Chip("Keep")
         self.feather = Slider(row(FEATHER))
         self._lay_out(bridge)
-        for key in (MASK, COMPOSITE, SOURCE, ANNOTATOR, KEEP, ZOOM, FIT):
+        for key in (MASK, INPAINT, COMPOSITE, SOURCE, ANNOTATOR, KEEP, ZOOM, FIT):
             bridge.watch(key, self._show_use)
         tool.changed.connect(self._show_tool)
         self._show_tool()
@@ -64,10 +65,12 @@ class MaskPanel(Panel):
         drawing.addWidget(ParameterRow(BRUSH, bridge, "nowhere", self.brush), 1)
         for button in (self.undo, self.clear, self.fill, self.invert):
             steps.addWidget(button, 1)
+        kept.addWidget(ParameterRow(INPAINT, bridge, control=self.inpaint))
         kept.addWidget(ParameterRow(COMPOSITE, bridge, control=self.composite))
-        kept.addWidget(ParameterRow(FEATHER, bridge, "nowhere", self.feather), 1)
+        kept.addStretch(1)
         for line in (drawing, steps, kept):
             self.body.addLayout(line)
+        self.body.addWidget(ParameterRow(FEATHER, bridge, "beside", self.feather, "Soft", LABEL_PX))
         self.body.addWidget(self.slots.note)
         self.body.addStretch(1)
 
@@ -84,8 +87,9 @@ class MaskPanel(Panel):
         found = get(SOURCE) != "none" or ANNOTATORS[str(get(ANNOTATOR))].masks
         around = get(KEEP) is True and (get(ZOOM) != 1 or get(FIT) == "whole")
         self.grow.show_idle(not found)
-        masked = found or around or bool(str(get(MASK)).strip())
-        self.feather.show_idle(not masked or get(COMPOSITE) is not True)
+        masked = found or bool(str(get(MASK)).strip())
+        kept = around or (masked and get(INPAINT) is True)
+        self.feather.show_idle(not kept or get(COMPOSITE) is not True)
 
 
 def _button(word: str, about: str, act: Callable[[], None]) -> QPushButton:

@@ -13,12 +13,15 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePol
 from app import theme
 from app.bridge import Bridge
 from app.notices import Notice
+from app.wording import label_of
 from controllers.learn import LearnState
-from engine.core.parameters import TABLE
 
 HEIGHT = 40
 STAYS_S = {"info": 5.0, "warning": 10.0, "error": 25.0}
-KEYS = "B blackout    F freeze    C camera    R record    P prompt    F11 output    Shift+Esc panic"
+KEYS = (
+    "B blackout    F freeze    C camera    R record    S snapshot    P prompt    F11 output    "
+    "Shift+Esc panic"
+)
 _MOST_KEPT = 20
 _MARKS = {"info": ("●", theme.GREEN), "warning": ("△", theme.AMBER), "error": ("▲", theme.RED)}
 
@@ -134,11 +137,9 @@ class MessageStrip(QFrame):
 
 
 def _learning_text(state: LearnState) -> str:
-    label = TABLE[state.key].label if state.key in TABLE else state.key
+    label = label_of(state.key)
     if state.phase == "conflict":
-        others = ", ".join(
-            TABLE[other.key].label if other.key in TABLE else other.key for other in state.conflicts
-        )
+        others = ", ".join(label_of(other.key) for other in state.conflicts)
         control = state.binding.control if state.binding is not None else "this control"
         return f"{control} plays {others} already. What shall it do for {label}?"
     heard = f"   heard {state.text}" if state.text else ""

@@ -4,16 +4,22 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, QObject, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtCore import QMimeData, QObject, QPointF, Signal
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
 from app import theme
 from app.bridge import Bridge
 from app.controls.choices import Picker
 from app.file_dialog import file_dialog
+from app.hands import Lamp
+from app.learnable import Learnable
+from app.painting import draw_map_dot
 from app.panels.frame import OneLine, secondary_label
 from app.parameter_widgets import ParameterRow
+from app.wording import command_tooltip, tooltip
+from controllers.binding import command_key
+from engine.core.commands import TAKES
 from engine.core.parameters import Value, row
 from engine.core.paths import config_dir
 from engine.core.types import Frame, Image, OutputFrame
@@ -37,10 +43,24 @@ class PicturePicker(Picker):
 
     def __init__(self) -> None:
         super().__init__()
+        self._lamp, self._clock = Lamp(), 0.0
         self.offer([("", "None")], ("File…", self.file_wanted.emit))
-        self.menu.addAction("Output as it is now", self.output_wanted.emit)
+        self.output = self.menu.addAction("Output as it is now", self.output_wanted.emit)
         self.menu.addAction("Camera as it is now", self.camera_wanted.emit)
         self.show_value("")
+
+    def show_lamp(self, lamp: Lamp, clock: float) -> None:
+        """Show what the hands do with the entry that takes the output."""
+        if lamp != self._lamp or lamp.listening:
+            self._lamp, self._clock = lamp, clock
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: D102
+        super().paintEvent(event)
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        draw_map_dot(painter, QPointF(self.width() - 7, 7), self._lamp, self._clock)
+        painter.end()
 
     def name_of(self, value: str) -> str:
         """A file is called by its name, a mask that was drawn is called so; the rest is in the tooltip."""
@@ -57,10 +77,11 @@ class PictureSlot(QWidget):
         super().__init__()
         self._bridge = bridge
         self._key = key
+        self._take_command = next(name for name, named in TAKES.items() if named == key)
         self.picker = PicturePicker()
         self.picker.file_wanted.connect(lambda: self.file_wanted.emit(key))
         runtime = bridge.runtime
-        self.picker.output_wanted.connect(partial(self._take, lambda: _image(runtime.program.peek())))
+        self.picker.output_wanted.connect(self._take_output)
         self.picker.camera_wanted.connect(partial(self._take, lambda: _image(runtime.source_preview.peek())))
         self.setAcceptDrops(True)
         self.sign = secondary_label(_SIGNS[key])
@@ -69,7 +90,13 @@ class PictureSlot(QWidget):
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(4)
         line.addWidget(self.sign)
-        line.addWidget(ParameterRow(key, bridge, "nowhere", self.picker), 1)
+        self.row = ParameterRow(key, bridge, "nowhere", self.picker)
+        self.take = Learnable(
+            command_key(self._take_command), bridge, self.picker, command_tooltip(self._take_command)
+        )
+        self.take.adopt_entry(self.picker.menu, self.picker.output)
+        self.row.bound.join(self.take)
+        line.addWidget(self.row, 1)
         bridge.watch(key, self._show_file)
 
     def choose_file(self, path: str) -> None:
@@ -94,6 +121,10 @@ class PictureSlot(QWidget):
             event.acceptProposedAction()
             self.choose_file(path)
 
+    def _take_output(self) -> None:
+        """Have the output as it is now in this row, as a pad or a wire would."""
+        self._bridge.command(self._take_command)
+
     def _take(self, newest: Callable[[], Image | None]) -> None:
         """Keep the picture of this moment as a file, and name that."""
         image = newest()
@@ -103,7 +134,7 @@ class PictureSlot(QWidget):
         self._bridge.errands.run(lambda: keep_picture(image), self.choose_file)
 
     def _show_file(self, file: Value) -> None:
-        self.picker.setToolTip(f"{file}\n{row(self._key).help}".strip())
+        self.row.bound.describe(f"{file}\n{tooltip(self.row.bound.row)}".strip())
 
 
 class PictureSlots(QObject):

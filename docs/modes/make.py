@@ -9,13 +9,15 @@ already is left out. The page's blocks between
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from unittest.mock import patch
@@ -24,14 +26,11 @@ import cv2
 import numpy as np
 
 from engine.adherence.modes import reference_pictures, static_mask
-from engine.chunk import ChunkInput, ChunkOutput, Live, Pictures, Settings
+from engine.chunk import ChunkInput, ChunkOutput, Pictures
 from engine.cli import main as cuelight
 from engine.core.paths import config_dir
-from engine.model.load import Choice, load_pipeline
-from engine.model.text import Conditioning
 from engine.pocket.styles import Look
-from engine.render import settings
-from engine.session import Session
+from engine.render import render, settings
 from engine.stages.pictures import FOLDER
 
 HERE = Path(__file__).parent
@@ -104,50 +103,24 @@ SHEETS: dict[str, tuple[Shot, ...]] = {
 
 @dataclass
 class Watched:
-    """What went into the engine and came out of it, and what the lamp said."""
+    """What went into the engine."""
 
     seen: list[Pictures] = field(default_factory=list)
     led: list[Pictures] = field(default_factory=list)
-    shown: list[Pictures] = field(default_factory=list)
-    lamp: list[str] = field(default_factory=list)
+
+    def look(self, chunk: ChunkInput, output: ChunkOutput) -> None:
+        """One more chunk."""
+        # Around a camera picture that is smaller than the canvas there is nothing that a camera saw.
+        if chunk.video is not None and chunk.around == 0:
+            self.seen.append(chunk.video)
+        if chunk.control is not None:
+            self.led.append(chunk.control)
 
     def rows(self, rendered: Pictures) -> list[Pictures]:
         """The rows of a sheet, u8 [H, 4 W, 3] each, for a rendered clip u8 [F, H, W, 3]."""
         at = [min(len(rendered) - 1, round(part * len(rendered))) for part in MOMENTS]
         clips = [*(np.concatenate(parts) for parts in (self.seen, self.led) if parts), rendered]
         return [np.concatenate([clip[min(i, len(clip) - 1)] for i in at], axis=1) for clip in clips]
-
-
-class WatchedSession(Session):
-    """The session of `cuelight render`, with somebody who looks on."""
-
-    watched: Watched
-
-    def step(
-        self,
-        chunk: ChunkInput,
-        live: Callable[[], Live],
-        conditioning: Conditioning,
-        settings: Settings,
-        *,
-        emit: Callable[[ChunkOutput], None],
-    ) -> None:
-        """One chunk, told to `watched`."""
-        watched = self.watched
-
-        def told(output: ChunkOutput) -> None:
-            said = f"{output.mode.name}: {output.mode.reason}"
-            # A mask that moves keeps another part in every chunk: the first says it.
-            if re.sub(r"\d+ %", "", said) not in [re.sub(r"\d+ %", "", before) for before in watched.lamp]:
-                watched.lamp.append(said)
-            emit(output)
-
-        # Around a camera picture that is smaller than the canvas there is nothing that a camera saw.
-        if chunk.video is not None and chunk.around == 0:
-            watched.seen.append(chunk.video)
-        if chunk.control is not None:
-            watched.led.append(chunk.control)
-        super().step(chunk, live, conditioning, settings, emit=told)
 
 
 def make(name: str, folder: Path) -> str:
@@ -157,29 +130,33 @@ def make(name: str, folder: Path) -> str:
     for number, (clip, options) in enumerate(SHEETS[name], 1):
         watched = Watched()
         words = ["render", clip, "-o", f"{name}-{number}.mp4", *shlex.split(options), "--seconds", SECONDS]
-        _render(words, watched)
+        lamp = _render(words, watched)
         made = watched.rows(_read(folder / f"{name}-{number}.mp4"))
         # Clips that differ in one thing are compared more easily without what they have in common.
         rows += [row for row in made if not any(np.array_equal(row, shown) for shown in rows)] + [_gap()]
         command = f"cuelight render {clip} -o {name}-{number}.mp4 {options} --seconds {SECONDS}"
-        told.append(
-            f"{number}. `{command}`  \n   lamp: {'; then '.join(f'*{said}*' for said in watched.lamp)}"
-        )
+        told.append(f"{number}. `{command}`  \n   lamp: {'; then '.join(f'*{said}*' for said in lamp)}")
     _write(HERE / f"{name}.jpg", np.concatenate(rows[:-1]))
     return "\n".join([f"![{name.capitalize()}](modes/{name}.jpg)", "", *told])
 
 
-def _render(words: Sequence[str], watched: Watched) -> None:
-    """Run the command, watched."""
-
-    def opened(pipeline: str, height: int, width: int, choice: Choice | None = None) -> Session:
-        session = WatchedSession(load_pipeline(pipeline, choice), height, width)
-        session.watched = watched
-        return session
-
-    with patch("engine.render.open_session", opened):
-        if cuelight(words) != 0:
+def _render(words: Sequence[str], watched: Watched) -> list[str]:
+    """Run the command, watched; what the lamp said."""
+    stats = Path("stats.json")
+    with patch("engine.render.render", partial(render, watch=watched.look)):
+        if cuelight([*words, "--json", str(stats)]) != 0:
             raise SystemExit(f"failed: cuelight {shlex.join(words)}")
+    return told_apart(json.loads(stats.read_text())["modes"])
+
+
+def told_apart(modes: Sequence[str]) -> list[str]:
+    """What the lamp said, each thing once. A mask that moves keeps another part in every chunk: the first
+    says it.
+    """
+    kinds: dict[str, str] = {}
+    for said in modes:
+        kinds.setdefault(re.sub(r"\d+ %", "", said), said)
+    return list(kinds.values())
 
 
 def _read(path: Path) -> Pictures:

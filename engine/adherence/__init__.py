@@ -4,21 +4,24 @@ Drawn clips, whose truth is exact, and filmed ones, whose truth is what the prog
 generated at several context scales; beyond single controls, what is kept of the input, references, key
 frames and compositions of these (`modes`, `trials`). What a picture shows is read by means that no model was
 trained against: lines by plain image processing (`lines`), depth, subject, joints and material by a small
-network that knows true renders only (`judge`). Any pipeline can be measured.
+network that knows true renders only (`judge`). Any pipeline can be measured, in one process or several
+(`crew`).
 """
 
 from __future__ import annotations
 
 import itertools
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from engine.adherence import drift, report
+from engine.adherence.bench import Bench, open_bench
 from engine.adherence.cases import (
     ANNOTATOR_OF,
-    Case,
     Clip,
     clip_of,
     drawn_cases,
@@ -26,22 +29,24 @@ from engine.adherence.cases import (
     filmed_cases,
     filmed_controls,
 )
+from engine.adherence.crew import one_by_one, open_crew
 from engine.adherence.judge import Judge
 from engine.adherence.lines import TOLERANCE, control_lines, edge_f, picture_lines
-from engine.adherence.measure import FOLLOWED, Row, Scores, measure, row
-from engine.adherence.modes import CLIPS, MODES, Source, measure_modes
+from engine.adherence.measure import FOLLOWED, Finding, Row, Scores, row
+from engine.adherence.modes import CLIPS, MODES, Source
+from engine.adherence.progress import Progress
+from engine.adherence.trials import ControlTrial, Trial
 from engine.core.errors import AnnotatorError, ParameterError, WeightsError
 from engine.core.store import Snapshot
 from engine.render import given
-from engine.session import Session, open_session
-from engine.stages.asked import Wanted
+from engine.session import Session
 
 __all__ = [
-    "CONTROLS", "TOLERANCE", "Clip", "Plan", "control_lines", "drawn_frames", "edge_f", "main", "measure",
+    "CONTROLS", "TOLERANCE", "Clip", "Plan", "control_lines", "drawn_frames", "edge_f", "main",
     "picture_lines",
 ]  # fmt: skip
 
-CONTROLS = ("scribble", "depth", "gray", "pose", "inpaint")
+CONTROLS = ("scribble", "depth", "gray", "pose", "inpaint", "flow", "layout")
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Plan:
     """What to measure: context scales, controls, how many clips a control (0: no drawn ones; None: one for
     each look) and `seconds` of each; `drift` seconds of one stream, 0 for none. `modes`: which groups of
     modes beyond single controls; None: all of them, but none where controls were named. `markdown`: print the
-    table as a model card shows it.
+    table as a model card shows it. `jobs`: in how many processes; the numbers are the same.
     """
 
     scales: Sequence[float] = (0.0, 0.5, 1.0, 1.5)
@@ -59,37 +64,63 @@ class Plan:
     drift: float = 0.0
     modes: Sequence[str] | None = None
     markdown: bool = False
+    jobs: int = 1
 
 
-def main(files: Sequence[str], values: Snapshot, plan: Plan) -> list[Row]:
+Keep = Callable[[list[Row]], None]
+"""Told all rows so far after every clip, so that they can be written down."""
+
+
+def main(files: Sequence[str], values: Snapshot, plan: Plan, keep: Keep = lambda rows: None) -> list[Row]:
     """Measure on drawn clips and on the filmed `files`; print a table and return its rows.
 
     Each row is the mean over the clips of one source ("procedural" or "real") with one control at one context
-    scale. An annotator that this machine cannot run is named, and its rows are left out.
+    scale. An annotator that this machine cannot run is named, and its rows are left out. Where it is stopped
+    by KeyboardInterrupt, the table of what was measured is printed first.
     Raises AnnotatorError where nothing can be followed, and whatever a session or a source raises.
     """
-    controls = _controls(plan, values)
-    modes = _modes(plan, values)
+    controls, modes = _controls(plan, values), _modes(plan, values)
     clips = [clip_of(file) for file in files]
-    wanted = Wanted.of(values)
-    judge = Judge.load()
-    with closing(open_session(wanted.pipeline, wanted.height, wanted.width, wanted.choice)) as session:
-        cases = _cases(clips, controls, values, plan, judge.materials)
-        scores = measure(cases, session, judge, values, plan.scales, _progress)
-        sources = _sources(clips, values, plan, judge.materials)
-        measure_modes(modes, sources, session, judge, values, plan.scales, scores, _progress)
+    materials = Judge.load().materials
+    trials = itertools.chain(
+        _control_trials(clips, controls, values, plan, materials),
+        _mode_trials(modes, _sources(clips, values, plan, materials)),
+    )
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="cuelight-")))
+        bench: Bench | None = None
+        if plan.jobs > 1:
+            with open_crew(plan.jobs, values, plan.scales, folder) as crew:
+                scores = _measured(crew.measure, trials, plan, keep)
+        else:
+            bench = opened.enter_context(open_bench(values, folder))
+            scores = _measured(partial(one_by_one, bench=bench, scales=plan.scales), trials, plan, keep)
+        if scores.of and controls:
+            _check_followed(scores)
         rows = scores.rows()
-        if sys.stderr.isatty():
-            print(file=sys.stderr)
-        if rows:
+        if plan.drift:
+            bench = bench or opened.enter_context(open_bench(values, folder))
+            control = controls[0] if controls else CONTROLS[0]
+            rows.append(_drift(bench.session, values, control, clips[0] if clips else None, plan.drift))
+    return rows
+
+
+def _measured(
+    measure: Callable[[Iterable[Trial]], Iterator[Finding]], trials: Iterable[Trial], plan: Plan, keep: Keep
+) -> Scores:
+    """What the trials find, kept as it comes; the table is printed, also of a part of them."""
+    scores = Scores()
+    try:
+        with Progress() as progress:
+            for finding in measure(progress.drawing(trials)):
+                scores.add(finding)
+                progress.measured()
+                keep(scores.rows())
+    finally:
+        if scores.of:
             lines = report.markdown if plan.markdown else report.table
             print("\n".join(lines(scores, plan.scales)))
-            if controls:
-                _check_followed(scores)
-        if plan.drift:
-            control = controls[0] if controls else CONTROLS[0]
-            rows.append(_drift(session, values, control, clips[0] if clips else None, plan.drift))
-    return rows
+    return scores
 
 
 def _controls(plan: Plan, values: Snapshot) -> Sequence[str]:
@@ -122,12 +153,13 @@ def _sources(clips: Sequence[Clip], values: Snapshot, plan: Plan, materials: Seq
     return found + [Source(clip, drawn or CLIPS, plan.seconds, values, materials) for clip in clips]
 
 
-def _cases(
+def _control_trials(
     clips: Sequence[Clip], controls: Sequence[str], values: Snapshot, plan: Plan, materials: Sequence[str]
-) -> Iterator[Case]:
-    """Everything there is to generate, drawn when it is needed."""
+) -> Iterator[Trial]:
+    """Every control on every clip, drawn when it is needed."""
     for control in controls:
-        yield from drawn_cases(control, plan.clips, plan.seconds, values, materials)
+        for case in drawn_cases(control, plan.clips, plan.seconds, values, materials):
+            yield ControlTrial(case)
     for clip, control in itertools.product(clips, controls):
         try:
             [frame] = filmed_controls(clip, control, 1 / clip.fps, values)
@@ -136,14 +168,17 @@ def _cases(
             continue
         if frame.note:
             print(f"{clip.name}: {control} is {frame.note}")
-        yield from filmed_cases(clip, control, plan.clips or None, plan.seconds, values, materials)
+        for case in filmed_cases(clip, control, plan.clips or None, plan.seconds, values, materials):
+            yield ControlTrial(case)
 
 
-def _progress(case: Case, scale: float) -> None:
-    """Say on a terminal what is being generated: it takes minutes."""
-    if sys.stderr.isatty():
-        said = f"{case.source} {case.control}, {case.name}, {case.words.prompt}, scale {scale:g}"
-        print(f"\r{said:<100.100}", end="", file=sys.stderr, flush=True)
+def _mode_trials(groups: Sequence[str], sources: Sequence[Source]) -> Iterator[Trial]:
+    """Groups of MODES on every source; the rest of one whose annotator cannot run here is left out."""
+    for source, group in itertools.product(sources, groups):
+        try:
+            yield from MODES[group](source)
+        except (AnnotatorError, ParameterError, WeightsError) as error:
+            print(f"{source.name}: without the rest of {group}, {error}")
 
 
 def _check_followed(scores: Scores) -> None:

@@ -5,6 +5,10 @@ What comes back of a picture is the ceiling of every reproduction by that pipeli
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,6 +16,10 @@ from torch import Tensor
 from engine.core.types import Image
 from engine.model.latent_space import State
 from engine.model.load import Pipeline
+from engine.model.vae import VAE
+
+REMEMBERED = 16
+"""Encoded chunks: those of a clip or two, with the state after each."""
 
 
 class Encoder:
@@ -26,6 +34,43 @@ class Encoder:
         """Latents f32 [1, N, 16, h, w] of the next pictures u8 [F, H, W, 3] of the stream."""
         latents, self._state = self._pipeline.vae.encode(_video(pictures, self._pipeline), self._state)
         return latents.float().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Latents, the state after them, and the state before, which is kept so that no other takes its place."""
+
+    before: State | None
+    latents: Tensor
+    after: State
+
+
+class Remembering:
+    """An autoencoder that encodes the same pictures after the same past once; the face of a VAE.
+
+    A clip that is generated at four context scales shows its model the same control four times.
+    """
+
+    def __init__(self, vae: VAE) -> None:
+        self.encoded = 0
+        """How often something was really encoded."""
+        self.frames_for, self.pictures_of = vae.frames_for, vae.pictures_of
+        self.decode, self.resume, self.parameters = vae.decode, vae.resume, vae.parameters
+        self._encode = vae.encode
+        self._known: OrderedDict[tuple[bytes, torch.Size, int], _Encoded] = OrderedDict()
+
+    def encode(self, video_BFCHW: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Latents of the stream's next pictures; `state` None begins a stream."""
+        raw = video_BFCHW.detach().cpu().contiguous().view(torch.uint8).numpy()
+        key = (hashlib.blake2b(raw.tobytes()).digest(), video_BFCHW.shape, id(state))
+        found = self._known.get(key)
+        if found is None:
+            self.encoded += 1
+            found = self._known[key] = _Encoded(state, *self._encode(video_BFCHW, state))
+        self._known.move_to_end(key)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return found.latents, found.after
 
 
 @torch.inference_mode()

@@ -33,7 +33,7 @@ ANNOTATOR_OF = {"inpaint": "segmentation"}
 """Controls whose annotator has another name."""
 DRAWN_FPS = 30
 FIRST_SEED = {"scribble": 0, "edges": 1000, "depth": 2000, "gray": 3000, "pose": 4000, "inpaint": 5000,
-              "flow": 6000, "layout": 7000}  # fmt: skip
+              "layout": 7000, "flow": 8000}  # fmt: skip
 """Where the drawn clips of a control begin; training uses no seed below 10 000."""
 MOST_SEEDS = 1000
 FILLED = ("flow", "layout")

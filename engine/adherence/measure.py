@@ -1,10 +1,10 @@
-"""Generate every case at every context scale, and score what comes."""
+"""Generate a case at a context scale, score what comes, and gather what was found."""
 
 from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -14,11 +14,18 @@ from engine.adherence.cases import Case, tells
 from engine.adherence.flicker import Changes, flicker
 from engine.adherence.judge import Judge, Reading
 from engine.adherence.lines import control_lines, edge_f, picture_lines
-from engine.adherence.metrics import colour_distance, depth_rmse, mask_ssim, pose_pck, tint_distance
+from engine.adherence.metrics import (
+    colour_distance,
+    depth_rmse,
+    mask_ssim,
+    pose_pck,
+    repainted,
+    tint_distance,
+)
 from engine.core.parameters import Value
 from engine.core.store import Snapshot
 from engine.core.types import Image
-from engine.render import Stream, Timeline, generate, given, settings
+from engine.render import Stream, Timeline, Watch, generate, given, settings, unwatched
 from engine.session import Session
 
 FOLLOWED = {
@@ -37,6 +44,17 @@ BATCH = 12  # pictures that are read at once
 _NOTHING: Mapping[str, Value] = MappingProxyType({})
 
 Row = dict[str, str | float]
+Found = dict[tuple[str, str], float]
+"""Numbers by (name, metric), where the name is a control or what was tried beside it."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one clip from `source` told: the best there could be, and what came at each context scale."""
+
+    source: str
+    ceiling: Found
+    at: Mapping[float, Found]
 
 
 @dataclass
@@ -49,13 +67,21 @@ class Scores:
     of: dict[tuple[str, str, str, float], list[float]] = field(default_factory=lambda: defaultdict(list))
     ceiling: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
 
+    def add(self, finding: Finding) -> None:
+        """Count what one more clip told."""
+        for key, value in finding.ceiling.items():
+            self.ceiling[key].append(value)
+        for scale, found in finding.at.items():
+            for (name, metric), value in found.items():
+                self.of[finding.source, name, metric, scale].append(value)
+
     def rows(self) -> list[Row]:
         """The means over the cases, in the order in which they were measured."""
-        return [row(*key, float(np.mean(found))) for key, found in self.of.items()]
+        return [row(*key, float(np.mean(found)), len(found)) for key, found in self.of.items()]
 
 
-def row(source: str, control: str, metric: str, scale: float, value: float) -> Row:
-    """One measured number."""
+def row(source: str, control: str, metric: str, scale: float, value: float, cases: int = 1) -> Row:
+    """One measured number, the mean over so many cases."""
     return {
         "source": source,
         "control": control,
@@ -63,41 +89,21 @@ def row(source: str, control: str, metric: str, scale: float, value: float) -> R
         "better": BETTER[metric],
         "scale": scale,
         "value": round(value, 4),
+        "cases": cases,
     }
 
 
-def measure(
-    cases: Iterable[Case],
-    session: Session,
-    judge: Judge,
-    values: Snapshot,
-    scales: Sequence[float],
-    progress: Callable[[Case, float], None] = lambda case, scale: None,
-) -> Scores:
-    """Generate and score. Every clip and scale begins a new stream with the same noise.
-
-    `progress` is told what comes next.
-    """
-    scores = Scores()
-    for case in cases:
-        if case.truth.rendered:
-            for metric, value in true_score(case, judge).items():
-                scores.ceiling[case.control, metric].append(value)
-        for scale in scales:
-            progress(case, scale)
-            session.reset(replay=True)
-            found = score(case, pictures(case, session, values, scale), judge)
-            for metric, value in found.items():
-                scores.of[case.source, case.control, metric, scale].append(value)
-    return scores
-
-
 def pictures(
-    case: Case, session: Session, values: Snapshot, scale: float, also: Mapping[str, Value] = _NOTHING
+    case: Case,
+    session: Session,
+    values: Snapshot,
+    scale: float,
+    also: Mapping[str, Value] = _NOTHING,
+    watch: Watch = unwatched,
 ) -> Iterator[tuple[Image, int]]:
     """The generated frames of a case, each with the number of its chunk, from 1.
 
-    `also`: values of this case alone, such as the file of a reference.
+    `also`: values of this case alone, such as the file of a reference. `watch` is told every chunk.
     """
     told: dict[str, Value] = {
         "vace.context_scale": scale,
@@ -105,7 +111,7 @@ def pictures(
         "prompt.transition": 0,
         "mask.composite": False,  # what the model made, not what was put back around it
     }
-    stream = Stream(session, Timeline(settings(given(values) | told | dict(also))))
+    stream = Stream(session, Timeline(settings(given(values) | told | dict(also))), watch)
     for picture in generate(case.frames, stream):
         yield picture, len(stream.step_seconds)
 
@@ -177,6 +183,20 @@ def _mask(case: Case, begin: int, shown: Image, reading: Reading) -> list[float]
     return [mask_ssim(a, b) for a, b in zip(reading.subject, asked, strict=False) if tells(b)]
 
 
+def _inpainted(case: Case, begin: int, shown: Image, reading: Reading) -> list[float]:
+    """An inpainted picture differs from the camera's in the mask and nowhere else.
+
+    The judge is not asked: before a filmed background it does not even see the body of a true render.
+    """
+    if case.truth.mask is None:
+        return []
+    return [
+        mask_ssim(repainted(picture, frame.frame.image), asked)
+        for picture, frame, asked in zip(shown, case.frames[begin:], case.truth.mask[begin:], strict=False)
+        if tells(asked)
+    ]
+
+
 def _pose(case: Case, begin: int, shown: Image, reading: Reading) -> list[float]:
     if case.truth.joints is None:
         return []
@@ -187,6 +207,6 @@ def _pose(case: Case, begin: int, shown: Image, reading: Reading) -> list[float]
 
 
 _FOLLOWED_BY: Mapping[str, Callable[[Case, int, Image, Reading], list[float]]] = {
-    "scribble": _lines, "edges": _lines, "gray": _lines, "depth": _depth, "pose": _pose, "inpaint": _mask,
-    "flow": _mask, "layout": _mask,
+    "scribble": _lines, "edges": _lines, "gray": _lines, "depth": _depth, "pose": _pose,
+    "inpaint": _inpainted, "flow": _mask, "layout": _mask,
 }  # fmt: skip

@@ -7,24 +7,18 @@ frames are pictures of the clip itself; a reference is the true render of anothe
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.adherence.cases import Case, Clip, Words, drawn_cases, filmed_cases, looks, tells
-from engine.adherence.judge import Judge
-from engine.adherence.measure import Scores
-from engine.adherence.trials import Bench, ExtensionTrial, KeptTrial, ReferenceTrial, Trial
-from engine.core.errors import AnnotatorError, ParameterError, WeightsError
+from engine.adherence.trials import ExtensionTrial, KeptTrial, ReferenceTrial, Trial
 from engine.core.parameters import Value
 from engine.core.store import Snapshot
 from engine.core.types import Image
 from engine.render import Timeline, annotate, given, settings
-from engine.session import Session
 from engine.stages.annotate import engine_size
 from engine.video.opencv import cv2
 
@@ -117,6 +111,7 @@ def compositions(source: Source) -> Iterator[Trial]:
     yield from referenced(source, "depth", "depth+", (1, 2))
     yield from referenced(source, "inpaint", "inpaint+", (1,))
     yield from referenced(source, "pose", "pose+", (1,))
+    yield from referenced(source, "layout", "layout+", (1,))
     for case, _ in source.cases("depth"):
         yield ExtensionTrial("depth+extension_first", case, case.truth.video[0])
 
@@ -125,31 +120,6 @@ MODES: dict[str, Callable[[Source], Iterator[Trial]]] = {
     "kept": kept, "references": references, "extension": extension, "compositions": compositions,
 }  # fmt: skip
 """Groups of modes; each gives the trials of one source of clips."""
-
-
-def measure_modes(
-    groups: Sequence[str],
-    sources: Sequence[Source],
-    session: Session,
-    judge: Judge,
-    values: Snapshot,
-    scales: Sequence[float],
-    scores: Scores,
-    progress: Callable[[Case, float], None] = lambda case, scale: None,
-) -> None:
-    """Run the trials of some groups of MODES and add what they find to `scores`.
-
-    Every trial and scale begins a new stream with the same noise. An annotator that this machine cannot run
-    is named, and the rest of its group left out.
-    """
-    with tempfile.TemporaryDirectory(prefix="cuelight-") as folder:
-        bench = Bench(session, judge, values, Path(folder))
-        for source, group in itertools.product(sources, groups):
-            try:
-                for trial in MODES[group](source):
-                    _run(trial, bench, scales, scores, progress)
-            except (AnnotatorError, ParameterError, WeightsError) as error:
-                print(f"{source.name}: without the rest of {group}, {error}")
 
 
 def static_mask(height: int, width: int) -> Image:
@@ -188,18 +158,3 @@ def referenced(source: Source, control: str, prefix: str, counts: Sequence[int])
         led = case if said else replace(case, words=silent_words(case, look))
         described = look.prompt if len(counts) > 1 else None
         yield ReferenceTrial(prefix, led, pictures, counts, described)
-
-
-def _run(
-    trial: Trial,
-    bench: Bench,
-    scales: Sequence[float],
-    scores: Scores,
-    progress: Callable[[Case, float], None],
-) -> None:
-    for (name, metric), value in trial.ceiling(bench).items():
-        scores.ceiling[name, metric].append(value)
-    for scale in scales:
-        progress(trial.case, scale)
-        for (name, metric), value in trial.run(bench, scale).items():
-            scores.of[trial.case.source, name, metric, scale].append(value)

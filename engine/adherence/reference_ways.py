@@ -23,18 +23,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.adherence.bench import Bench
 from engine.adherence.judge import Judge
 from engine.adherence.measure import BETTER
 from engine.adherence.modes import CLIPS, SILENT, Source, referenced
-from engine.adherence.trials import Bench
-from engine.chunk import ChunkInput, ChunkOutput, Live, Settings
 from engine.core.parameters import REFERENCES
 from engine.core.store import Snapshot
-from engine.model.cost import Work
+from engine.model.leading import InBranch, Led
 from engine.model.load import Pipeline, load_pipeline
 from engine.model.policies import CachePlan, Policy, Rewrite
 from engine.model.references import Reference
-from engine.model.text import Conditioning
+from engine.model.stream import LatentStream
 from engine.model.wan import CrossCache
 from engine.render import settings
 from engine.session import Session
@@ -107,72 +106,65 @@ class _Pinning(Pinned):
         del start
 
 
-class Displaced(Session):
+class Displaced(InBranch):
     """References in the control's own time, before it."""
 
-    _led: tuple[Reference, ...] = ()
-
-    def step(
-        self,
-        chunk: ChunkInput,
-        live: Callable[[], Live],
-        conditioning: Conditioning,
-        settings: Settings,
-        *,
-        emit: Callable[[ChunkOutput], None],
-    ) -> None:
-        """One chunk, whose references are part of the context."""
-        self._led = chunk.references
-        super().step(replace(chunk, references=()), live, conditioning, settings, emit=emit)
-
-    def _context(self, chunk: ChunkInput, wanted: bool) -> Tensor | None:
-        context = super()._context(chunk, wanted)
-        parts = [reference.context for reference in self._led] + ([] if context is None else [context])
+    def inside(self, context_BCFhw: Tensor | None, references: Led) -> Tensor | None:
+        """The references, and after them as much of the context as there is room for."""
+        parts = [reference.context for reference in references]
+        parts += [] if context_BCFhw is None else [context_BCFhw]
         return torch.cat(parts, dim=2) if parts else None
 
+    def beside(self, references: Led) -> tuple[Reference, ...]:
+        """None: they are in the context."""
+        return ()
 
-class Sunk(Session):
-    """References in the branch, and in the main model's cache."""
 
-    in_branch = True
+class Sunk(InBranch):
+    """References in the branch, and in the main model's cache, whose policy is `pinned`."""
 
-    def __init__(self, pipeline: Pipeline, height: int, width: int) -> None:
-        policy = Pinned(pipeline.spec.policy, REFERENCES)
-        super().__init__(replace(pipeline, spec=replace(pipeline.spec, policy=policy)), height, width)
-        self._policy = policy
+    def __init__(self, pinned: Pinned) -> None:
+        self._pinned = pinned
 
-    def _make(
-        self,
-        chunk: ChunkInput,
-        live: Callable[[], Live],
-        settings: Settings,
-        text: CrossCache,
-        emit: Callable[[ChunkOutput], None],
-    ) -> Work:
-        count = len(chunk.references)
-        if count and live().context_scale > 0:
-            # Under the newest text, before every chunk: it is asked here what they do, not what they cost.
-            clean = torch.cat([reference.latent for reference in chunk.references], dim=1)
-            self._stream.policy = _Pinning(self._policy.inner, REFERENCES)
-            self._stream.begin(count, text)
-            self._stream.predict(clean, CLEAN)
-            self._stream.policy = replace(self._policy, used=count)
-        else:
-            self._stream.policy = self._policy
-        if not self.in_branch:
-            chunk = replace(chunk, references=())
-        return super()._make(chunk, live, settings, text, emit)
+    def enter(
+        self, stream: LatentStream, references: Led, text: CrossCache, scale: Callable[[], float]
+    ) -> None:
+        """Pass the references once through the main model, so that their keys and values are there to read.
+
+        Under the newest text, before every chunk: it is asked here what they do, not what they cost.
+        """
+        count = len(references)
+        if not count or scale() <= 0:
+            stream.policy = self._pinned
+            return
+        stream.policy = _Pinning(self._pinned.inner, self._pinned.places)
+        stream.begin(count, text)
+        stream.predict(torch.cat([reference.latent for reference in references], dim=1), CLEAN)
+        stream.policy = replace(self._pinned, used=count)
 
 
 class SunkAlone(Sunk):
     """References in the main model's cache alone."""
 
-    in_branch = False
+    def beside(self, references: Led) -> tuple[Reference, ...]:
+        """None: the branch does not see them."""
+        return ()
 
 
-WAYS: dict[str, type[Session]] = {
-    "branch": Session, "displaced": Displaced, "sink": Sunk, "sink alone": SunkAlone,
-}  # fmt: skip
+WAYS = ("branch", "displaced", "sink", "sink alone")
+
+
+def open_way(way: str, pipeline: Pipeline, height: int, width: int) -> Session:
+    """A session of a pipeline whose references lead in one of WAYS."""
+    if way == "branch":
+        return Session(pipeline, height, width)
+    if way == "displaced":
+        return Session(pipeline, height, width, way=Displaced())
+    pinned = Pinned(pipeline.spec.policy, REFERENCES)
+    pipeline = replace(pipeline, spec=replace(pipeline.spec, policy=pinned))
+    return Session(pipeline, height, width, way=Sunk(pinned) if way == "sink" else SunkAlone(pinned))
+
+
 SHOWN = (
     "material_accuracy", "reference_likeness", "reference_distance", "change", "edge_f", "depth_rmse",
     "flicker",
@@ -194,9 +186,10 @@ def compare(controls: Sequence[str], clips: int, seconds: float, values: Snapsho
         for trial in referenced(source, control, "" if control == SILENT else f"{control}+", COUNTS)
     ]
     with tempfile.TemporaryDirectory(prefix="cuelight-") as folder:
-        for way, kind in WAYS.items():
-            bench = Bench(kind(pipeline, *engine_size(values)), judge, values, Path(folder))
-            for trial in trials if kind is Session else [replace(trial, described=None) for trial in trials]:
+        for way in WAYS:
+            bench = Bench(open_way(way, pipeline, *engine_size(values)), judge, values, Path(folder))
+            # A prompt that says the same in words is the same whichever way references go.
+            for trial in trials if way == WAYS[0] else [replace(trial, described=None) for trial in trials]:
                 for (name, metric), value in trial.run(bench, 1.0).items():
                     results[way, name, metric].append(value)
     return results
@@ -212,7 +205,7 @@ def table(results: Results) -> list[str]:
     for name in names:
         # Where no references are shown all ways are one.
         alike = name.endswith(("no_reference", "replaced_prompt"))
-        ways = list(WAYS)[:1] if alike else list(WAYS)
+        ways = WAYS[:1] if alike else WAYS
         for way in ways:
             cells = [_mean(results.get((way, name, metric), [])) for metric in metrics]
             lines.append(f"| {name} | {way if len(ways) > 1 else ''} | {' | '.join(cells)} |")

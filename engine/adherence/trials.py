@@ -1,4 +1,4 @@
-"""What is tried beside following one control: a kept part, references, key frames, and these with a control.
+"""What is tried: to follow a control, to keep a part, references, key frames, and these with a control.
 
 A trial is one clip in one mode. It generates as often as it has something to compare and gives numbers by
 (name, metric); the name takes the place of the control in a row. Everything goes the way of `cuelight
@@ -7,65 +7,23 @@ render`: pictures are files that the rows of the table name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.adherence.autoencoder import round_trip
+from engine.adherence.bench import Bench, Shown
 from engine.adherence.cases import Case
 from engine.adherence.judge import Judge
-from engine.adherence.measure import FOLLOWED, pictures, score, true_score
+from engine.adherence.measure import FOLLOWED, Found, pictures, score, true_score
 from engine.adherence.metrics import BEST_PSNR, Inside, change, colour_distance, kept_ssim, overlap, psnr
-from engine.core.parameters import Value
-from engine.core.store import Snapshot
 from engine.core.types import ControlFrame, Image
-from engine.session import Session
 from engine.video.masks import FRAMES_PER_LATENT
-from engine.video.opencv import cv2
 
-Found = dict[tuple[str, str], float]
-"""Numbers by (name, metric)."""
 LEAST_PART = 0.02  # of a picture: a smaller mask, or a smaller rest of it, says nothing of what is kept
-
-
-@dataclass
-class Bench:
-    """The session to try, the judge, the values that somebody set, and a folder for pictures."""
-
-    session: Session
-    judge: Judge
-    values: Snapshot
-    folder: Path
-    _numbers: count[int] = field(default_factory=count)
-
-    def file(self, picture: Image) -> str:
-        """A picture u8 [H, W, 3] as a file that a row can name."""
-        path = self.folder / f"{next(self._numbers)}.png"
-        cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        return str(path)
-
-    def generate(self, case: Case, scale: float, also: Mapping[str, Value]) -> Shown:
-        """A new stream with the noise that each begins with."""
-        self.session.reset(replay=True)
-        made = list(pictures(case, self.session, self.values, scale, also))
-        return Shown(np.stack([picture for picture, _ in made]), tuple(chunk for _, chunk in made))
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """What was generated: pictures u8 [F, H, W, 3] and the number of each one's chunk, from 1."""
-
-    pictures: Image
-    chunks: tuple[int, ...]
-
-    def scored(self, case: Case, judge: Judge) -> dict[str, float]:
-        """The metrics that every clip of its control has."""
-        return score(case, zip(self.pictures, self.chunks, strict=True), judge)
 
 
 class Trial(Protocol):
@@ -83,6 +41,26 @@ class Trial(Protocol):
 
 
 @dataclass
+class ControlTrial:
+    """A control picture is to be followed, and the prompt with it."""
+
+    case: Case
+
+    def ceiling(self, bench: Bench) -> Found:
+        """What the clip's own true render scores, where there is one."""
+        return self._named(true_score(self.case, bench.judge) if self.case.truth.rendered else {})
+
+    def run(self, bench: Bench, scale: float) -> Found:
+        """Once, scored as it comes."""
+        bench.session.reset(replay=True)
+        made = pictures(self.case, bench.session, bench.values, scale)
+        return self._named(score(self.case, made, bench.judge))
+
+    def _named(self, found: dict[str, float]) -> Found:
+        return {(self.case.control, metric): value for metric, value in found.items()}
+
+
+@dataclass
 class KeptTrial:
     """The frames' masks keep a part: what the audience sees there, and beside it the model's own copy."""
 
@@ -96,11 +74,10 @@ class KeptTrial:
         return {(self.name, "kept_ssim"): 1.0, (self.name, "kept_psnr"): BEST_PSNR} | copy
 
     def run(self, bench: Bench, scale: float) -> Found:
-        """Once as it is shown, once as the model made it."""
+        """As it is shown, and as the model made it."""
         source = _sources(self.case.frames)
         shown = bench.generate(self.case, scale, {"mask.composite": True})
-        made = bench.generate(self.case, scale, {"mask.composite": False})
-        return self._compared(shown.pictures, source, "kept") | self._compared(made.pictures, source, "copy")
+        return self._compared(shown.pictures, source, "kept") | self._compared(shown.made, source, "copy")
 
     def _compared(self, shown: Image, source: Image, what: str) -> Found:
         """Means over the frames of which a part is kept and a part is not."""
@@ -171,7 +148,7 @@ class ReferenceTrial:
         return self.prefix + names.get(number, f"references_{number}")
 
     def _found(self, name: str, shown: Shown, judge: Judge, without: Shown | None = None) -> Found:
-        found = shown.scored(self.case, judge) | self._likeness(shown.pictures, judge)
+        found = _scored(shown, self.case, judge) | self._likeness(shown.pictures, judge)
         if without is not None:
             found["change"] = change(shown.pictures, without.pictures)
         return {(name, metric): value for metric, value in found.items()}
@@ -221,9 +198,14 @@ class ExtensionTrial:
             for picture, index in ((self.first, 0), (self.last, sum(n <= over for n in shown.chunks) - 1))
             if picture is not None
         ]
-        found = shown.scored(self.case, bench.judge) if self.case.control in FOLLOWED else {}
+        found = _scored(shown, self.case, bench.judge) if self.case.control in FOLLOWED else {}
         found["anchor_psnr"] = float(np.mean([psnr(made, picture) for picture, made in pairs]))
         return {(self.name, metric): value for metric, value in found.items()}
+
+
+def _scored(shown: Shown, case: Case, judge: Judge) -> dict[str, float]:
+    """The metrics that every clip of its control has."""
+    return score(case, zip(shown.pictures, shown.chunks, strict=True), judge)
 
 
 def _sources(frames: Sequence[ControlFrame]) -> Image:

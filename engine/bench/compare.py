@@ -2,12 +2,14 @@
 
 The straightforward form is the same code with everything switched off that computes a thing once and uses it
 again, or joins several steps into one: layer by layer through the autoencoder, tables and text anew in every
-pass, the control's second stream encoded although it never changes. Both get the same noise and the same
-pictures, so what they make must be the same; by how much it differs is measured as well.
+pass, the control's second stream encoded although it never changes, finished latents passed to the very end,
+and all threads for everything, as torch does by itself. Both get the same noise and the same pictures, so
+what they make must be the same; by how much it differs is measured as well.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -72,12 +74,17 @@ class Comparison:
         }
 
 
-def compare(pipeline: Pipeline, plan: Plan) -> Comparison:
-    """Run a plan both ways, a chunk here and a chunk there. Raises EngineError for an impossible size."""
+def compare(pipeline: Pipeline, plan: Plan, until: float = math.inf) -> Comparison:
+    """Run a plan both ways, a chunk here and a chunk there. Raises EngineError for an impossible size.
+
+    Chunks still to come at the instant `until`, of `time.monotonic`, are left out, but for two of each.
+    """
     ours, eager = _Side(pipeline, plan, ALL), _Side(pipeline, plan, NONE)
     difference = 0.0
     taken: list[tuple[_Time, _Time]] = []
-    for _ in range(plan.warm_up + plan.chunks):
+    for index in range(plan.warm_up + plan.chunks):
+        if index >= plan.warm_up + 2 and time.monotonic() >= until:
+            break
         taken.append((ours.chunk(), eager.chunk()))
         difference = max(difference, float((ours.made - eager.made).abs().max()))
     if isinstance(pipeline.vae, TAE):

@@ -64,6 +64,11 @@ def peak_memory(device: torch.device) -> int | None:
     return told if sys.platform == "darwin" else told * 1024
 
 
+def held_memory(device: torch.device) -> int | None:
+    """Bytes that are allocated on a card now; None elsewhere, where only the most is told."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else None
+
+
 def _git(folder: Path, *words: str) -> str | None:
     """What git says, None where there is no git or no checkout."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -9,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import torch
 
-from engine.bench.machine import peak_memory
+from engine.bench.machine import held_memory, peak_memory
 from engine.bench.plan import Mode, Plan
 from engine.bench.roof import Roof, count_operations, measure_roof
 from engine.bench.stages import HINTS, StageClock, listening, synchronize
@@ -31,6 +32,9 @@ class Result:
     `chunk_ms`: from one chunk's pictures to the next one's. `first_frame_ms`: from the beginning of a warm
     stream to its first pictures, `cold_frame_ms` of the first stream of all. `prompt_switch_ms`: of the chunk
     that says a new prompt. `stages_ms`: medians; waited for, one after the other. `operations` of one chunk.
+    `grown_memory`: bytes held after the measured chunks less those held before; None where nobody tells.
+    `measured`: how many chunks that were. `recorded`: how many passes were recorded as graphs; `refused`:
+    why none.
     """
 
     plan: Plan
@@ -41,6 +45,10 @@ class Result:
     cold_frame_ms: float
     prompt_switch_ms: float
     peak_memory: int | None
+    grown_memory: int | None
+    recorded: int
+    refused: str
+    measured: int
     operations: int
     roof: Roof
     roof_ms: float
@@ -61,17 +69,22 @@ class Result:
         )
 
 
-def measure(pipeline: Pipeline, plan: Plan) -> Result:
-    """Run a plan on a loaded pipeline, at the plan's size. Raises EngineError for an impossible size."""
+def measure(pipeline: Pipeline, plan: Plan, until: float = math.inf) -> Result:
+    """Run a plan on a loaded pipeline, at the plan's size. Raises EngineError for an impossible size.
+
+    Chunks that are still to be measured at the instant `until`, of `time.monotonic`, are left out, but for
+    two.
+    """
     if pipeline.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(pipeline.device)
     run = Stream(Session(pipeline, *plan.picture), plan)
     cold = run.chunk()
     for _ in range(plan.warm_up - 1):
         run.chunk()
-    shown = run.shown
-    intervals = np.array([run.chunk() for _ in range(plan.chunks)]) * 1000
+    shown, held = run.shown, held_memory(pipeline.device)
+    intervals = 1000 * np.array(_intervals(run, plan, until))
     frames = run.shown - shown
+    grown = None if held is None else (held_memory(pipeline.device) or 0) - held
     memory = peak_memory(pipeline.device)
     switch = run.chunk(PROMPTS[1])
     operations = count_operations(run.chunk)
@@ -92,12 +105,26 @@ def measure(pipeline: Pipeline, plan: Plan) -> Result:
         cold_frame_ms=cold * 1000,
         prompt_switch_ms=switch * 1000,
         peak_memory=memory,
+        grown_memory=grown,
+        recorded=0 if pipeline.graphs is None else pipeline.graphs.recorded,
+        refused="" if pipeline.graphs is None else pipeline.graphs.refused,
+        measured=len(intervals),
         operations=operations,
         roof=roof,
         roof_ms=1000 * roof.seconds(operations, _weight_bytes(pipeline)),
         precision=str(pipeline.dtype).removeprefix("torch."),
         kernel=pipeline.attention.name,
     )
+
+
+def _intervals(run: Stream, plan: Plan, until: float) -> list[float]:
+    """Seconds of each measured chunk: as many as planned and for as long, but not beyond an instant."""
+    taken: list[float] = []
+    while len(taken) < plan.chunks or sum(taken) < plan.seconds:
+        if len(taken) >= 2 and time.monotonic() >= until:
+            break
+        taken.append(run.chunk())
+    return taken
 
 
 class Stream:
@@ -112,6 +139,9 @@ class Stream:
         self._said = PROMPTS[0]
         self._conditionings = {text: session.conditioning(text) for text in PROMPTS}
         self._last = 0.0
+        self._inputs: dict[
+            int, ChunkInput
+        ] = {}  # by how many pictures; drawing them is no work of the engine
         self._references: tuple[Reference, ...] = ()
         if plan.mode == "references":
             waves = _waves(2, *plan.picture)
@@ -120,14 +150,20 @@ class Stream:
     def chunk(self, prompt: str | None = None) -> float:
         """Make one chunk; seconds from the last chunk's pictures to its own (a stream's first: from now)."""
         self._said = prompt or self._said
+        chunk = self._input()
         began = time.perf_counter()
         before = self._last or began
-        plan = self._plan
-        chunk = chunk_input(plan.mode, self.session.frames_in, *plan.picture)
-        chunk = replace(chunk, references=self._references)
         words = self._conditionings[self._said]
         self.session.step(chunk, self._live, words, self._settings, emit=self._emit)
         return self._last - before
+
+    def _input(self) -> ChunkInput:
+        """What the next chunk follows: the same pictures again and again."""
+        frames = self.session.frames_in
+        if frames not in self._inputs:
+            made = chunk_input(self._plan.mode, frames, *self._plan.picture)
+            self._inputs[frames] = replace(made, references=self._references)
+        return self._inputs[frames]
 
     def begin_anew(self) -> None:
         """Forget the past, once the device has done all it was given."""

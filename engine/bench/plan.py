@@ -31,6 +31,10 @@ USUAL_SIZE = (368, 640)
 
 SUITE_S = 560.0
 """Ten minutes less the time in which a process starts and ends."""
+ROW_S = 75.0
+"""After so long a plan of that list makes no further chunk, unless it is asked to take longer."""
+
+LONGEST_S = 86400.0
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,10 @@ class Plan:
 
     `steps`: denoising steps, 0: as many as the model wants.
 
-    `warm_up` chunks are made before `chunks` are measured. `weights`: random ones even where the pipeline's
+    `warm_up` chunks are made before `chunks` are measured, or more where those take less than `seconds`.
+    `weights`: random ones even where the pipeline's
     own are here; afterwards, which it were. `attention`: a kernel of `kernels.NAMES`.
+    `graphs`: passes are recorded as CUDA graphs; give enough chunks to warm up for every state of the ring.
     `against`: instead of a full measurement, by turns with this form of the same engine.
     """
 
@@ -52,17 +58,20 @@ class Plan:
     precision: Precision = "auto"
     warm_up: int = 3
     chunks: int = 15
+    seconds: float = 0.0
     weights: Weights = "installed"
     hints: HintChoice = "auto"
     attention: str = AUTO
+    graphs: bool = False
     against: Rival = ""
 
     def __post_init__(self) -> None:
         """Refuse counts with which nothing would be measured."""
-        if self.warm_up < 1 or self.chunks < 2:
+        if self.warm_up < 1 or self.chunks < 2 or not 0 <= self.seconds <= LONGEST_S:
             raise EngineError(
-                f"{self.warm_up} chunks to warm up and {self.chunks} to measure are too few.",
-                "Warm up with at least 1 and measure at least 2.",
+                f"{self.warm_up} chunks to warm up, {self.chunks} to measure, or {self.seconds:g} s "
+                "are too few or too much.",
+                f"Warm up with at least 1, measure at least 2, for at most {LONGEST_S:g} s.",
             )
 
     @property
@@ -84,6 +93,7 @@ class Plan:
 SUITE = (
     Plan("longlive", mode="depth"),
     Plan("longlive", mode="none"),
+    Plan("longlive", mode="depth", graphs=True, warm_up=20),
     Plan("longlive", mode="depth", hints="one"),
     Plan("longlive", mode="depth", against="eager"),
     Plan("longlive", mode="inpaint"),
@@ -93,6 +103,7 @@ SUITE = (
     Plan("causal_forcing", mode="depth"),
     Plan("longlive", mode="depth", vae="wan"),
     Plan("krea", mode="none"),
+    Plan("longlive", mode="depth", seconds=60.0),
     Plan("krea", mode="depth", precision="fp8"),
     Plan("longlive", mode="depth", hints="two"),
     Plan("longlive", mode="references"),

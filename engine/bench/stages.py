@@ -102,7 +102,8 @@ def listening(pipeline: Pipeline, clock: StageClock) -> Iterator[Pipeline]:
     for module, ear in modules:
         handles += [module.register_forward_pre_hook(ear.before), module.register_forward_hook(ear.after)]
     try:
-        yield replace(pipeline, vae=_Heard(pipeline.vae, clock))
+        # A recording runs no hooks, and nothing may be waited for while it is made.
+        yield replace(pipeline, vae=_Heard(pipeline.vae, clock), graphs=None)
     finally:
         for handle in handles:
             handle.remove()

@@ -15,6 +15,7 @@ from engine.bench.plan import Plan, Precision, Weights
 from engine.core.errors import EngineError
 from engine.core.paths import models_dir
 from engine.model import registry
+from engine.model.graphs import CudaRecorder, Graphs
 from engine.model.kernels import choose
 from engine.model.load import Choice, Pipeline, best_device, load_pipeline
 from engine.model.pipelines import PipelineSpec, pipeline_spec
@@ -63,7 +64,16 @@ def make_pipeline(plan: Plan) -> tuple[Pipeline, Weights]:
     pipeline, origin = _made(plan)
     arch = pipeline.spec.arch
     kernel = choose(arch.head_dim, pipeline.device, pipeline.dtype, name=plan.attention)
-    return replace(pipeline, attention=kernel), origin
+    return replace(pipeline, attention=kernel, graphs=_graphs(plan, pipeline.device)), origin
+
+
+def _graphs(plan: Plan, device: torch.device) -> Graphs | None:
+    """Where passes are to be recorded, if that was asked for."""
+    if not plan.graphs:
+        return None
+    if device.type != "cuda":
+        raise EngineError(f"CUDA graphs cannot be made on this device ({device.type}).", "Leave them off.")
+    return Graphs(CudaRecorder())
 
 
 def _made(plan: Plan) -> tuple[Pipeline, Weights]:

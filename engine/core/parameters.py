@@ -212,7 +212,7 @@ LORA_SLOTS = 4
 
 
 def _lora_rows() -> tuple[Parameter, ...]:
-    """File and strength of every slot."""
+    """File, region and strength of every slot."""
     return tuple(
         parameter
         for slot in range(1, LORA_SLOTS + 1)
@@ -221,6 +221,12 @@ def _lora_rows() -> tuple[Parameter, ...]:
                 key=f"lora.{slot}.file", kind="text", default="", max_length=1000,
                 group="lora", label=f"LoRA {slot}", stage="engine", effect="chunk",
                 help="A LoRA file (.safetensors) made for the model in use; empty: none.",
+            ),
+            Parameter(
+                key=f"lora.{slot}.region", kind="choice", default="everywhere",
+                choices=("everywhere", "inside", "outside"),
+                group="lora", label=f"LoRA {slot} region", stage="engine", effect="chunk",
+                help="Where in the picture this LoRA acts: everywhere, inside the mask, or outside it.",
             ),
             Parameter(
                 key=f"lora.{slot}.strength", kind="float", default=1.0, low=-2.0, high=2.0,
@@ -283,7 +289,8 @@ TABLE: Mapping[str, Parameter] = _by_key(
         Parameter(
             key="vace.hints", kind="choice", default="auto", choices=("auto", "every", "two", "one"),
             group="vace", label="Hints", stage="engine", effect="chunk",
-            help="At how many steps the control is looked at: fewer is faster. Auto: the fewest proven good.",
+            help="At how many steps the control is looked at. Auto: the fewest proven good, and no clean "
+            "pass where that is proven good too.",
         ),
         Parameter(
             key="prompt.text", kind="text", default="gold figure, night", max_length=2000,
@@ -427,6 +434,11 @@ TABLE: Mapping[str, Parameter] = _by_key(
             help="A picture that is light where the model generates and dark where the camera is kept.",
         ),
         Parameter(
+            key="mask.inpaint", kind="bool", default=True,
+            group="mask", label="Inpaint", stage="annotate", effect="chunk",
+            help="Generate inside the mask and keep the rest. Off: all is generated; LoRAs may act inside.",
+        ),
+        Parameter(
             key="mask.composite", kind="bool", default=True,
             group="mask", label="Keep pixels", stage="engine", effect="chunk",
             help="Show the camera's own pixels where the mask keeps them; off shows what the model makes.",
@@ -491,6 +503,11 @@ TABLE: Mapping[str, Parameter] = _by_key(
             key="layout.height", kind="float", default=0.5, low=0.02, high=1.0,
             group="layout", label="Height", stage="annotate", effect="chunk",
             help="How high the layout's box is, in parts of the picture's height.",
+        ),
+        Parameter(
+            key="layout.shape", kind="choice", default="box", choices=("box", "point"),
+            group="layout", label="Shape", stage="annotate", effect="chunk",
+            help="A box of a size, or a point: a small ring where the subject is to be, of whatever size.",
         ),
         Parameter(
             key="source.uri", kind="text", default="demo", max_length=1000,

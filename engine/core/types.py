@@ -30,7 +30,8 @@ class ControlFrame:
     `found` is False when the annotator looked for something (a body) and saw none; `note` says why
     there is nothing to see, for the operator. `drawn_by`: who drew the control picture, each with its gain;
     empty says that `annotator` did. `around` is the share of the picture, 0..1, that lies outside the
-    camera's.
+    camera's. `region`, u8 [H, W] or None, is the mask for what acts in a part of the picture only (255 =
+    inside); it may be there without `mask`.
     """
 
     frame: Frame
@@ -41,6 +42,7 @@ class ControlFrame:
     note: str
     drawn_by: tuple[tuple[str, float], ...] = ()
     around: float = 0.0
+    region: Image | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -49,6 +49,18 @@ class View:
     bias_M: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Parted:
+    """The text of one layer, said in one way inside a mask and in another outside it.
+
+    `inside_N`: how far each token of the layer's input, or of the rows before them too, lies inside, 0..1.
+    """
+
+    inside: TextKV
+    outside: TextKV
+    inside_N: Tensor
+
+
 class RMSNorm(nn.Module):
     """Root-mean-square norm over all channels, fp32 inside, dtype kept."""
 
@@ -96,6 +108,12 @@ class SelfAttention(_Projections):
         out: Tensor = self.o(seen_BNHD.flatten(2))
         return out
 
+    def leave(self, x_BNC: Tensor, layer: int, view: View) -> None:
+        """Write the keys and values of these tokens into the cache, and attend to nothing."""
+        if view.past is not None:
+            cache, plan = view.past
+            cache.write(layer, self._split(self.norm_k(self.k(x_BNC))), self._split(self.v(x_BNC)), plan)
+
 
 class CrossAttention(_Projections):
     """Attention of the chunk's tokens to the text; no RoPE, no mask."""
@@ -104,8 +122,13 @@ class CrossAttention(_Projections):
         """Keys and values of an embedded text."""
         return self._split(self.norm_k(self.k(text_BLC))), self._split(self.v(text_BLC))
 
-    def forward(self, x_BNC: Tensor, text: TextKV) -> Tensor:
-        """Attend to the text's keys and values."""
+    def forward(self, x_BNC: Tensor, text: TextKV | Parted) -> Tensor:
+        """Attend to the text's keys and values; where it is parted, to both, each token in its shares."""
         q = self._split(self.norm_q(self.q(x_BNC)))
-        out: Tensor = self.o(attend(q, *text).flatten(2))
+        if isinstance(text, Parted):
+            share_N11 = text.inside_N.to(q.dtype)[:, None, None]
+            seen_BNHD = torch.lerp(attend(q, *text.outside), attend(q, *text.inside), share_N11)
+        else:
+            seen_BNHD = attend(q, *text)
+        out: Tensor = self.o(seen_BNHD.flatten(2))
         return out

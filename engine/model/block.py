@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.model.attention import CrossAttention, SelfAttention, TextKV, View
+from engine.model.attention import CrossAttention, Parted, SelfAttention, TextKV, View
 from engine.model.spec import Arch
 
 
@@ -63,7 +63,7 @@ class Block(nn.Module):
         self,
         x_BNC: Tensor,
         time_BF6C: Tensor,
-        text: TextKV,
+        text: TextKV | Parted,
         layer: int,
         view: View,
         hint_BNC: Tensor | None = None,
@@ -77,3 +77,8 @@ class Block(nn.Module):
         fed = self.ffn(modulate(self.norm2(x_BNC), scale_f, shift_f))
         x_BNC = add_gated(x_BNC, fed, gate_f)
         return x_BNC if hint_BNC is None else x_BNC + hint_BNC
+
+    def leave(self, x_BNC: Tensor, time_BF6C: Tensor, layer: int, view: View) -> None:
+        """What this block leaves in the cache, and nothing else of it."""
+        shift_a, scale_a = (self.modulation.unsqueeze(0) + time_BF6C)[:, :, :2].unsqueeze(3).unbind(2)
+        self.self_attn.leave(modulate(self.norm1(x_BNC), scale_a, shift_a), layer, view)

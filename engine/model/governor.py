@@ -18,10 +18,11 @@ ROOM = 0.85
 
 @dataclass(frozen=True)
 class Effort:
-    """Denoising steps of a chunk and how often hints are made in them."""
+    """Denoising steps of a chunk, how often hints are made in them, and whether a clean pass follows."""
 
     steps: int
     hints: HintPolicy
+    clean: bool = True
 
     @property
     def hinted(self) -> int:
@@ -32,16 +33,17 @@ class Effort:
     def text(self) -> str:
         """In words, such as `2 steps, hints at 1`."""
         steps = f"{self.steps} step{'' if self.steps == 1 else 's'}"
-        return steps if self.hints == "every" else f"{steps}, hints at {self.hinted}"
+        hints = "" if self.hints == "every" else f", hints at {self.hinted}"
+        return f"{steps}{hints}{'' if self.clean else ', no clean pass'}"
 
 
-def efforts(most_steps: int, allowed: Callable[[int], HintPolicy]) -> tuple[Effort, ...]:
+def efforts(most_steps: int, allowed: Callable[[int], Effort]) -> tuple[Effort, ...]:
     """What a performer lets the program choose from, the best first.
 
-    `allowed`: the hint policy at so many steps. A cheaper one that was proven good is in use already, so what
-    is left to give way are steps.
+    `allowed`: what so many steps take. What was proven good to leave out is left out already, so what can
+    still give way are steps.
     """
-    return tuple(Effort(steps, allowed(steps)) for steps in range(most_steps, 0, -1))
+    return tuple(allowed(steps) for steps in range(most_steps, 0, -1))
 
 
 class Governor:

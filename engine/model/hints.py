@@ -1,8 +1,10 @@
-"""How often the VACE branch runs within a chunk, and what was measured of running it less often.
+"""What may be left out of a chunk, and what was measured of leaving it out.
 
 Hints follow from the noisy latents and the timestep, so the exact engine makes them at every denoising step.
-Making them at fewer steps and using them again is an approximation. Whether a model bears it is measured for
-its very weights and steps, by a gate that compares with the exact engine; nothing here is a guess.
+Making them at fewer steps and using them again is an approximation. So is turbo: no clean pass, and what the
+last denoising step left in the cache stays there for the chunks to come. Whether a model bears one of them
+is measured for its very weights and steps, by a gate that compares with the exact engine; nothing here is a
+guess.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,6 +27,11 @@ HintPolicy = Literal["every", "two", "one"]
 """At every denoising step, at two of them, at the first alone."""
 HintChoice = Literal["auto", "every", "two", "one"]
 """Auto: the cheapest that passed for these weights and steps, every where nothing is known."""
+Approximation = Literal["every", "two", "one", "turbo every", "turbo two", "turbo one"]
+"""A hint policy, or turbo together with one."""
+TURBO: Mapping[HintPolicy, Approximation] = {
+    "every": "turbo every", "two": "turbo two", "one": "turbo one",
+}  # fmt: skip
 CHEAPEST: tuple[HintPolicy, ...] = ("one", "two", "every")
 FORMAT = 1
 SAMPLED = 64
@@ -46,12 +53,12 @@ class Verdict:
 
     print: str
     timesteps: Timesteps
-    policy: HintPolicy
+    policy: Approximation
     passed: bool
 
 
-Passed = frozenset[tuple[HintPolicy, Timesteps]]
-"""Policies that passed for a model, each at the timesteps it was measured at."""
+Passed = frozenset[tuple[Approximation, Timesteps]]
+"""What passed for a model, each at the timesteps it was measured at."""
 
 
 def chosen(choice: HintChoice, passed: Passed, timesteps: Sequence[float]) -> HintPolicy:
@@ -65,6 +72,14 @@ def chosen(choice: HintChoice, passed: Passed, timesteps: Sequence[float]) -> Hi
         if (policy, rounded(timesteps)) in passed:
             return policy
     return "every"
+
+
+def cleans(choice: HintChoice, policy: HintPolicy, passed: Passed, timesteps: Sequence[float]) -> bool:
+    """Whether a chunk of these timesteps, with hints by this policy, is to end with a clean pass.
+
+    Only what leaves the choice to the program leaves the pass out.
+    """
+    return choice != "auto" or (TURBO[policy], rounded(timesteps)) not in passed
 
 
 def rounded(timesteps: Sequence[float]) -> Timesteps:

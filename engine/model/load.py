@@ -15,6 +15,7 @@ from engine.core.paths import assets_dir, cache_dir, models_dir
 from engine.model import registry
 from engine.model.checkpoint import ENTRIES, open_checkpoint
 from engine.model.embedding_store import EmbeddingStore
+from engine.model.graphs import Graphs
 from engine.model.hints import Passed, passed_of
 from engine.model.kernels import USUAL, Chosen, choose
 from engine.model.lora import merge_builtin
@@ -65,7 +66,7 @@ class Pipeline:
     """A loaded pipeline: its row and its networks, on one device in one precision.
 
     `passed`: which hint policies the gate let pass for these weights. `attention`: the kernel of its
-    self-attention, and what was tried.
+    self-attention, and what was tried. `graphs`: where its sessions record their passes; None: nowhere.
     """
 
     spec: PipelineSpec
@@ -77,6 +78,7 @@ class Pipeline:
     dtype: torch.dtype
     passed: Passed = frozenset()
     attention: Chosen = USUAL
+    graphs: Graphs | None = None
 
 
 def best_device() -> tuple[torch.device, torch.dtype]:

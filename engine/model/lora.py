@@ -7,7 +7,8 @@ drifts; it costs nothing while it plays. What is no linear layer (norms, biases,
 is small and is written anew from its pristine copy in both cases.
 
 The layers keep their class and their keys: a side path is a forward hook. So it lies on top of any layer
-that maps [..., C] to [..., D], quantised or not. Shape letters: R rank, C channels in, D channels out,
+that maps [..., C] to [..., D], quantised or not. A LoRA may act in a part of the picture alone; then it
+always plays live (`engine.model.regions` says how). Shape letters: R rank, C channels in, D channels out,
 N rows.
 """
 
@@ -20,11 +21,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
 from engine.core.errors import EngineError, WeightsError
 from engine.model.lora_file import Lora, shapes_of
+from engine.model.regions import Region, share_within
+from engine.model.side_path import SidePath
 from engine.model.wan import CausalWan
 
 Kept = Literal["device", "host"]
@@ -33,11 +35,18 @@ Kept = Literal["device", "host"]
 _Paths = tuple[tuple[int, int, float], ...]
 """Low-rank paths beside one layer: slot, rank and scale of each."""
 
+_Kind = tuple[bool, _Paths]
+"""Paths, and whether one of them acts in a part of the picture: layers of the same kind share a gain."""
+
+_REGION_ROWS: dict[Region, int] = {"everywhere": 0, "inside": 1, "outside": 2}
+"""In which row of a gain [3, R] the strength of a region stands."""
+
 OTHER_ADAPTER = "Use the adapter that goes with the model."
 
 _MERGEABLE = (torch.float32, torch.bfloat16, torch.float16)
 _MAIN_LINEAR = re.compile(r"blocks\.\d+\.(?:(?:self_attn|cross_attn)\.[qkvo]|ffn\.[02])\.weight")
 _TEXT = re.compile(r"text_embedding\.|(?:vace_)?blocks\.\d+\.cross_attn\.(?:k|v|norm_k)\.")
+_TIMED = re.compile(r"time_")
 
 
 def merge_builtin(dit: nn.Module, lora: Lora) -> None:
@@ -68,37 +77,14 @@ def makes_text_stale(lora: Lora) -> bool:
 
 @dataclass
 class _Slot:
-    """A LoRA in a slot. `strength`: as asked for; `heard`: as it acts now."""
+    """A LoRA in a slot. `strength`, `region`: as asked for; `heard`, `acts`: as it acts now."""
 
     lora: Lora
     strength: float
     live: bool
+    region: Region = "everywhere"
     heard: float = 0.0
-
-
-class _SidePath:
-    """Forward hook of one linear layer: adds the low-rank paths, and whole matrices, of all slots beside it.
-
-    The gains (fp32) are read at every call and never copied: writing a strength into them is all it takes
-    to move a knob. Low-rank paths of several slots lie together as if they were one of a higher rank.
-    """
-
-    def __init__(
-        self, halves: tuple[Tensor, Tensor, Tensor] | None, whole: list[tuple[Tensor, Tensor]]
-    ) -> None:
-        """`halves`: down [R, C], up [D, R] and gain [R]; `whole`: matrices [D, C] with their gains [1]."""
-        self._halves, self._whole = halves, whole
-
-    def __call__(self, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        """Add to the layer's output in place; beside it, only the product with `down` takes memory."""
-        del layer
-        out_ND = output.view(-1, output.shape[-1])
-        if self._halves is not None:
-            down_RC, up_DR, gain_R = self._halves
-            low_NR = functional.linear(inputs[0], down_RC).flatten(0, -2).mul_(gain_R)
-            out_ND.addmm_(low_NR, up_DR.t())
-        for matrix_DC, gain in self._whole:
-            out_ND.addmm_((inputs[0] * gain.to(output.dtype)).flatten(0, -2), matrix_DC.t())
+    acts: Region = "everywhere"
 
 
 class LoraSlots:
@@ -111,7 +97,7 @@ class LoraSlots:
 
     def __init__(self, dit: CausalWan, kept: Kept = "device") -> None:
         """`kept`: where pristine copies of changed weights lie (merged slots need one of each)."""
-        self._dit, self._kept = dit, kept
+        self._places, self._kept = dit.places, kept
         self._dtype = dit.patch_embedding.weight.dtype
         self._device = dit.patch_embedding.weight.device
         self._inference = dit.patch_embedding.weight.is_inference()
@@ -122,8 +108,10 @@ class LoraSlots:
         self._playing: dict[int, _Slot] = {}
         self._stale: set[str] = set()
         self._pristine: dict[str, Tensor] = {}
-        self._hooks: dict[str, tuple[RemovableHandle, list[_Paths]]] = {}
-        self._gains: dict[_Paths, Tensor] = {}
+        self._hooks: dict[str, tuple[RemovableHandle, list[_Kind]]] = {}
+        self._gains: dict[_Kind, Tensor] = {}
+        self._inside = 0.0
+        self._turned = False
         self.text_changes = 0
         """Counts the changes after which keys and values of texts (`CrossCache`) must be made again."""
 
@@ -142,6 +130,40 @@ class LoraSlots:
             self._asked[slot] = _Slot(lora, strength, live)
             self._stale |= self._keys(self._asked[slot])
 
+    @property
+    def parted(self) -> bool:
+        """Whether any LoRA acts in a part of the picture only: silent ones too, for they may be turned up."""
+        return any(slot.region != "everywhere" for slot in self._asked.values())
+
+    @property
+    def regions(self) -> dict[int, Region]:
+        """The region of every LoRA that is to be heard in a part of the picture only, by its slot."""
+        return {
+            number: slot.region
+            for number, slot in self._asked.items()
+            if slot.region != "everywhere" and slot.strength != 0
+        }
+
+    def region(self, slot: int, value: Region) -> None:
+        """Let the LoRA of a slot act in a part of the picture alone; takes effect at `apply`.
+
+        Between inside and outside it costs nothing, from or to everywhere as much as another LoRA does.
+        """
+        asked = self._asked.get(slot)
+        if asked is None or asked.region == value:
+            return
+        self._stale |= self._keys(asked) if "everywhere" in (asked.region, value) else self._placeless(asked)
+        asked.region, self._turned = value, True
+
+    def cover(self, inside: float) -> None:
+        """How much of the picture the mask covers from `apply` on, 0..1."""
+        if inside == self._inside:
+            return
+        self._inside = inside
+        for slot in self._asked.values():
+            if slot.region != "everywhere":
+                self._stale |= self._placeless(slot)
+
     def strength(self, slot: int, value: float) -> None:
         """Set the strength of a slot; free when it has not changed. An empty slot stays silent."""
         _check_strength(value)
@@ -155,11 +177,11 @@ class LoraSlots:
             self._hear(asked)
             with self._writing():
                 self._write_gains()
-                self._write_parameters({k for k in self._keys(asked) if not self._plays_beside(k, asked)})
+                self._write_parameters(self._placeless(asked))
 
     def apply(self) -> None:
         """Make what was asked for since the last call effective: call it before every chunk."""
-        if self._stale:
+        if self._stale or self._turned:
             with self._writing():
                 self._renew()
 
@@ -178,18 +200,27 @@ class LoraSlots:
         gone = [slot for number, slot in self._playing.items() if self._asked.get(number) is not slot]
         self.text_changes += any(makes_text_stale(slot.lora) for slot in gone)
         self._playing = dict(sorted(self._asked.items()))
+        self._turned = False
         for slot in self._playing.values():
             self._hear(slot)
+            self.text_changes += slot.acts != slot.region and makes_text_stale(slot.lora)
+            slot.acts = slot.region
+        regional = [slot.lora for slot in self._playing.values() if slot.acts != "everywhere"]
+        self._places.apart = any(makes_text_stale(lora) for lora in regional)
         for key in stale & self._shapes.keys():
             self._stand_beside(key)
-        used = {paths for _, layouts in self._hooks.values() for paths in layouts}
-        self._gains = {paths: gain for paths, gain in self._gains.items() if paths in used}
+        used = {kind for _, kinds in self._hooks.values() for kind in kinds}
+        self._gains = {kind: gain for kind, gain in self._gains.items() if kind in used}
         self._write_gains()
         self._write_parameters(stale)
 
     def _keys(self, slot: _Slot | None) -> Set[str]:
         """The model's parameters that a slot changes."""
         return set() if slot is None else {*slot.lora.low_rank, *slot.lora.diffs} & self._shapes.keys()
+
+    def _placeless(self, slot: _Slot) -> Set[str]:
+        """What of a LoRA has no place in the picture: it acts by the share that the region has of that."""
+        return {key for key in self._keys(slot) if not self._plays_beside(key, slot)}
 
     def _hear(self, slot: _Slot) -> None:
         """A slot's strength as asked for acts from now on."""
@@ -198,9 +229,9 @@ class LoraSlots:
             self.text_changes += makes_text_stale(slot.lora)
 
     def _plays_beside(self, key: str, slot: _Slot) -> bool:
-        """Whether a change of this parameter is a side path: of linear layers, where it is not merged."""
+        """Whether a change of this parameter is a side path now: of linear layers, where it is not merged."""
         matrix = key.endswith(".weight") and len(self._shapes[key]) == 2
-        return matrix and (slot.live or key not in self._parameters)
+        return matrix and (slot.live or slot.acts != "everywhere" or key not in self._parameters)
 
     def _stand_beside(self, key: str) -> None:
         """Make the side path of one linear layer anew, from all slots that play beside it."""
@@ -211,36 +242,45 @@ class LoraSlots:
         matrices = {n: lora.diffs[key] for n, lora in beside.items() if key in lora.diffs}
         if not pairs and not matrices:
             return
+        apart = any(self._playing[n].acts != "everywhere" for n in beside)
         paths = tuple((n, len(pair.down), pair.scale) for n, pair in pairs.items())
+        kinds = [(apart, paths), *((apart, ((n, 1, 1.0),)) for n in matrices)]
         halves = None
         if pairs:
             down_RC = torch.cat([self._moved(pair.down.flatten(1)) for pair in pairs.values()])
             up_DR = torch.cat([self._moved(pair.up.flatten(1)) for pair in pairs.values()], dim=1)
-            halves = down_RC, up_DR, self._gain(paths)
+            halves = down_RC, up_DR, self._gain(kinds[0])
         whole = [
-            (self._moved(matrix).view(self._shapes[key]), self._gain(((n, 1, 1.0),)))
-            for n, matrix in matrices.items()
+            (self._moved(matrix).view(self._shapes[key]), self._gain(kind))
+            for matrix, kind in zip(matrices.values(), kinds[1:], strict=True)
         ]
         layer = self._layers[key.removesuffix(".weight")]
-        handle = layer.register_forward_hook(_SidePath(halves, whole))
-        self._hooks[key] = handle, [paths, *(((n, 1, 1.0),) for n in matrices)]
+        path = SidePath(halves, whole, self._places, timed=_TIMED.match(key) is not None)
+        self._hooks[key] = layer.register_forward_hook(path), kinds
 
     def _moved(self, value: Tensor) -> Tensor:
         """On the model's device, in the dtype it computes in."""
         return value.to(self._device, self._dtype)
 
-    def _gain(self, paths: _Paths) -> Tensor:
-        """The strengths of side paths that lie together, one per rank; layers of the same paths share it."""
-        if paths not in self._gains:
-            self._gains[paths] = torch.zeros(sum(rank for _, rank, _ in paths), device=self._device)
-        return self._gains[paths]
+    def _gain(self, kind: _Kind) -> Tensor:
+        """The strengths of side paths that lie together, one per rank: [R], or [3, R] by region."""
+        if kind not in self._gains:
+            apart, paths = kind
+            ranks = sum(rank for _, rank, _ in paths)
+            self._gains[kind] = torch.zeros((3, ranks) if apart else (ranks,), device=self._device)
+        return self._gains[kind]
 
     def _write_gains(self) -> None:
         """Write all strengths where the side paths read them."""
-        for paths, gain_R in self._gains.items():
+        for (apart, paths), gain in self._gains.items():
             start = 0
             for number, rank, scale in paths:
-                gain_R[start : start + rank].fill_(self._playing[number].heard * scale)
+                slot = self._playing[number]
+                part = gain[..., start : start + rank]
+                if apart:
+                    part.zero_()
+                    part = part[_REGION_ROWS[slot.acts]]
+                part.fill_(slot.heard * scale)
                 start += rank
 
     def _write_parameters(self, keys: Set[str]) -> None:
@@ -257,7 +297,7 @@ class LoraSlots:
             if key in self._pristine:
                 value = self._pristine[key].to(self._device, torch.float32, copy=True)
                 for slot in changes:
-                    _add(value, slot.lora, key, slot.heard)
+                    _add(value, slot.lora, key, slot.heard * share_within(slot.acts, self._inside))
                 parameter.copy_(value)
             if not changes:
                 self._pristine.pop(key, None)

@@ -21,6 +21,8 @@ from engine.model.latent_space import LATENT_CHANNELS
 from engine.model.vae import VAE
 
 WHITE = 1.0
+LONGEST_STRIP = 8
+"""How much longer than what is asked for a picture may be in its proportions before its ends are cut off."""
 Picture = NDArray[np.uint8]
 Fit = Literal["white", "crop"]
 """How a reference comes to the size of the picture: whole on white, or filling it."""
@@ -65,6 +67,7 @@ def crop_to_fill(picture: Picture, height: int, width: int, *, antialias: bool =
     Proportions are kept; what is too high or too wide is cut off evenly. The way for key frames, for styles
     and for whole scenes. `antialias` False shrinks without averaging, which makes fine patterns flicker.
     """
+    picture = _middle(picture, height, width)
     scale = max(height / picture.shape[0], width / picture.shape[1])
     # Truncated, but never below the size that is asked for: rounding errors would leave a gap.
     rows = max(height, int(picture.shape[0] * scale))
@@ -88,6 +91,15 @@ def encode_references(vae: VAE, pictures: Sequence[Tensor]) -> Tensor:
     latents_1CRhw = vae.encode(alone_R1CHW)[0].transpose(0, 1).transpose(1, 2)
     rest = CONTEXT_CHANNELS - LATENT_CHANNELS
     return functional.pad(latents_1CRhw, (0, 0, 0, 0, 0, 0, 0, rest))
+
+
+def _middle(picture: Picture, height: int, width: int) -> Picture:
+    """A picture without the far ends of a strip, which would become gigabytes when its narrow side fills."""
+    rows, columns = picture.shape[:2]
+    most_rows = max(1, LONGEST_STRIP * columns * height // width)
+    most_columns = max(1, LONGEST_STRIP * rows * width // height)
+    top, left = max(0, rows - most_rows) // 2, max(0, columns - most_columns) // 2
+    return picture[top : top + most_rows, left : left + most_columns]
 
 
 def _resized(picture: Picture, rows: int, columns: int, antialias: bool) -> Tensor:

@@ -8,13 +8,17 @@ class Savings:
     """Which of them are on; the numbers that come out are the same either way, but for rounding.
 
     `tables`: positions of a plan that comes back. `text`: keys and values of a text that is said again.
-    `gray`: the encoded inactive stream of a control without a mask. The autoencoder's own is `TAE.joins`.
+    `gray`: the encoded inactive stream of a control without a mask. `leaving`: passes over finished latents
+    end with the last keys and values that they leave. `threads`: on a processor the transformer runs with as
+    many as serve it best, not always with all. The autoencoder's own is `TAE.joins`.
     """
 
     tables: bool = True
     text: bool = True
     gray: bool = True
+    leaving: bool = True
+    threads: bool = True
 
 
 ALL = Savings()
-NONE = Savings(tables=False, text=False, gray=False)
+NONE = Savings(tables=False, text=False, gray=False, leaving=False, threads=False)

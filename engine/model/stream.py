@@ -7,7 +7,7 @@ Shape letters: B batch, F latents of the chunk, h w latent size.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,7 +16,9 @@ from engine.core.errors import EngineError
 from engine.model.attention import Attend, attend
 from engine.model.bank import Bank
 from engine.model.cache import KVCache
+from engine.model.graphs import Graphs
 from engine.model.host_memory import keep_freed_memory
+from engine.model.passes import Pass, Passes
 from engine.model.policies import CachePlan, Policy, Rewrite
 from engine.model.savings import ALL, Savings
 from engine.model.tables import Tables, make_tables
@@ -38,6 +40,7 @@ class _Chunk:
     plan: CachePlan
     tables: Tables
     text: CrossCache
+    inside: Tensor | None = None
 
 
 class LatentStream:
@@ -59,11 +62,13 @@ class LatentStream:
         attend: Attend = attend,
         vace_attend: Attend = attend,
         savings: Savings = ALL,
+        graphs: Graphs | None = None,
     ) -> None:
         """Allocate all that the stream will ever hold; EngineError when such chunks do not fit the policy.
 
         `latent_size`: (h, w). `dtype`: of the KV cache, the network's own. `policy` may be exchanged
         between chunks for one with the same slots (another past bias, say). `savings`: what is kept.
+        `graphs`: passes are recorded there and played again; None: every pass runs as it is.
         """
         policy.plan(0, latents_per_chunk)
         if torch.device(device).type == "cpu":
@@ -83,11 +88,11 @@ class LatentStream:
             dtype=dtype,
         )
         self._dit = dit
-        self._attends = attend, vace_attend
-        self._savings = savings
+        self._passes = Passes(dit, self.cache, (attend, vace_attend), savings, graphs)
         self._made: dict[_Kind, Tables] = {}
         self._bank = Bank(self.cache, height // patch_height, width // patch_width)
         self._memory = torch.zeros(batch, policy.remembered, arch.in_dim, height, width, device=device)
+        self._insides = torch.zeros(policy.remembered, arch.tokens_per_latent(height, width), device=device)
         self.reset()
 
     def reset(self) -> None:
@@ -96,6 +101,7 @@ class LatentStream:
         self._folded = 0
         self._chunk: _Chunk | None = None
         self._hints: Hints | None = None
+        self._parted = False  # whether any chunk had a mask
 
     @torch.inference_mode()
     def begin(
@@ -104,13 +110,15 @@ class LatentStream:
         text: CrossCache,
         anchor: Callable[[], Tensor] | None = None,
         references: int = 0,
+        inside: Tensor | None = None,
     ) -> None:
         """Plan a chunk of `latents` under `text` and bring the cache up to it.
 
         `anchor` gives the latent [B, 1, 16, h, w] of the oldest decoded picture that a policy with
         anchors may ask for; without it the remembered latent stands in. `references`: how many the chunk's
-        `predict`s will be given. May be called again for a chunk that was given up. Raises EngineError when
-        the chunk does not fit.
+        `predict`s will be given. `inside`: as `CausalWan` takes it, for every pass of this chunk and whenever
+        its latents are passed again. May be called again for a chunk that was given up. Raises EngineError
+        when the chunk does not fit.
         """
         plan = self.policy.plan(self.start, latents)
         rewrite = self.policy.context(self.start)
@@ -120,7 +128,8 @@ class LatentStream:
             for fold in plan.folds:
                 self.cache.fold(fold)
             self._folded = self.start
-        self._chunk = _Chunk(plan, self._tables(plan, latents, references), text)
+        self._chunk = _Chunk(plan, self._tables(plan, latents, references), text, inside)
+        self._parted |= inside is not None
         self._hints = None
 
     @torch.inference_mode()
@@ -143,29 +152,36 @@ class LatentStream:
         `begin`, or when x is not the chunk that was begun.
         """
         chunk = self._running(x)
-        t = self._timesteps(x, t)
+        given = replace(
+            self._given(chunk, x, t), context=context, context_scale=context_scale, references=references
+        )
         hints = self._hints if again else None
         wanted = context is not None and (isinstance(context_scale, Tensor) or context_scale != 0)
-        if context is not None and wanted and keep and hints is None and self._dit.vace_layers:
-            hints = self._hints = self._dit.hints(
-                x, t, chunk.text, context, chunk.tables, attend=self._attends[1], references=references
-            )
-        return self._forward(chunk, x, t, context, context_scale, references, hints)
+        if wanted and keep and hints is None and self._dit.vace_layers:
+            hints = self._hints = self._passes.hints(replace(given, context_scale=1.0))
+        return self._passes.flow(chunk.plan, replace(given, hints=hints))
 
     @torch.inference_mode()
     def finish(
-        self, x: Tensor, *, context: Tensor | None = None, context_scale: float | Tensor = 1.0
+        self,
+        x: Tensor,
+        *,
+        context: Tensor | None = None,
+        context_scale: float | Tensor = 1.0,
+        clean: bool = True,
     ) -> None:
         """Take the finished latents into the past, with a clean pass where the policy has one.
 
         Models are trained to pass clean latents without hints; `context` is there to try the other way.
+        Without `clean`, what the last `predict` left in the cache stays there: an approximation.
         """
         chunk = self._running(x)
-        if chunk.plan.clean:
-            self._forward(chunk, x, self._timesteps(x, CLEAN), context, context_scale)
+        if chunk.plan.clean and clean:
+            given = replace(self._given(chunk, x, CLEAN), context=context, context_scale=context_scale)
+            self._passes.flow(chunk.plan, given, leaving=True)
         for commit in chunk.plan.commits:
             self._bank.commit(commit, chunk.text.main)
-        self._remember(x)
+        self._remember(x, chunk.inside)
         self.start += x.shape[1]
         self._chunk = self._hints = None
 
@@ -187,40 +203,14 @@ class LatentStream:
         if rewrite.anchored and anchor is not None:
             parts[0] = anchor().to(parts[0])
         x = torch.cat(parts, dim=1)
-        chunk = _Chunk(rewrite.plan, self._tables(rewrite.plan, x.shape[1]), text)
-        self._forward(chunk, x, self._timesteps(x, CLEAN))
+        inside = torch.cat([self._recalled_inside(n) for n in rewrite.latents]) if self._parted else None
+        chunk = _Chunk(rewrite.plan, self._tables(rewrite.plan, x.shape[1]), text, inside)
+        self._passes.flow(chunk.plan, self._given(chunk, x, CLEAN), leaving=True)
 
-    def _forward(
-        self,
-        chunk: _Chunk,
-        x: Tensor,
-        t: Tensor,
-        context: Tensor | None = None,
-        context_scale: float | Tensor = 1.0,
-        references: References | None = None,
-        hints: Hints | None = None,
-    ) -> Tensor:
-        attend, vace_attend = self._attends
-        flow: Tensor = self._dit(
-            x,
-            t,
-            chunk.text if self._savings.text else chunk.text.rows,
-            cache=self.cache,
-            plan=chunk.plan,
-            context=context,
-            context_scale=context_scale,
-            attend=attend,
-            vace_attend=vace_attend,
-            tables=chunk.tables if self._savings.tables else None,
-            references=references,
-            hints=hints,
-        )
-        return flow
-
-    @staticmethod
-    def _timesteps(x: Tensor, t: float | Tensor) -> Tensor:
-        """One timestep for each latent of the chunk."""
-        return t if isinstance(t, Tensor) else torch.full(x.shape[:2], t, device=x.device)
+    def _given(self, chunk: _Chunk, x: Tensor, t: float | Tensor) -> Pass:
+        """What every pass of a chunk is given, at one timestep for all of its latents or one for each."""
+        t = t if isinstance(t, Tensor) else torch.full(x.shape[:2], t, device=x.device)
+        return Pass(x, t, chunk.text, chunk.tables, chunk.inside)
 
     def _running(self, x: Tensor) -> _Chunk:
         if self._chunk is None:
@@ -246,13 +236,20 @@ class LatentStream:
             del self._made[next(iter(self._made))]
         return self._made[kind]
 
-    def _remember(self, x: Tensor) -> None:
-        """Keep finished latents, each at a place of its own in a ring."""
+    def _remember(self, x: Tensor, inside: Tensor | None) -> None:
+        """Keep finished latents, each at a place of its own in a ring, and where they lay inside a mask."""
         kept = self._memory.shape[1]
         for offset in range(max(0, x.shape[1] - kept), x.shape[1]):
-            self._memory[:, (self.start + offset) % kept] = x[:, offset]
+            place = (self.start + offset) % kept
+            self._memory[:, place] = x[:, offset]
+            if self._parted:
+                self._insides[place] = 0 if inside is None else inside.view(x.shape[1], -1)[offset]
 
     def _recalled(self, latent: int) -> Tensor:
         """The finished latent with this absolute index, [B, 1, 16, h, w]."""
         kept = latent % self._memory.shape[1]
         return self._memory[:, kept : kept + 1]
+
+    def _recalled_inside(self, latent: int) -> Tensor:
+        """How far each token of the finished latent with this index lay inside the mask; without one, 0."""
+        return self._insides[latent % len(self._insides)]

@@ -7,6 +7,13 @@ Its layout has several layers in a row that are linear, and what is linear in a 
   the layout takes 9, and the large picture before the convolution never exists.
 * pooling in time and the 3x3 convolution of stride 2 behind it are one such convolution of several pictures.
 
+And where pictures are large, their feature maps are not moved about:
+
+* the encoder's first convolution runs apart for the first and for the second pictures of the pairs that the
+  pooling joins, which then adds up what it made of each: maps need not be laid side by side.
+* the decoder's last convolution, whose three channels would fill less than half of a vector register, makes
+  two neighbouring pixels at once.
+
 Channels lie innermost, as the pictures bring them and as convolutions like them best.
 Joined weights are made in fp32 from the network's own and are as good as those; training uses the layout.
 Legend of shape suffixes: B batch, F pictures or latents, T time steps of a step, C channels, H/W picture.
@@ -24,6 +31,9 @@ from torch.nn import functional
 
 from engine.model.latent_space import State
 from engine.model.tae_layers import MemoryBlock, SoftClamp, TimeGrow, TimePool
+
+FEW = 3
+"""Channels of a picture: a vector register holds eight numbers or more."""
 
 
 class Step(Protocol):
@@ -82,6 +92,47 @@ class Conv:
 
 
 @dataclass(frozen=True)
+class Apart:
+    """A convolution and the pooling one behind it, for each of the pictures that are joined by itself.
+
+    `parts`: the pooling convolution's weight, cut into what it takes from the first of them, the second, ...
+    """
+
+    first: Conv
+    parts: Sequence[Tensor]
+    stride: int
+
+    def __call__(self, x_TCHW: Tensor, stream: Stream) -> Tensor:
+        """`[T, C, H, W]` to `[T/parts, D, H/stride, W/stride]`."""
+        made: Tensor | None = None
+        for index, weight in enumerate(self.parts):
+            picture = x_TCHW[index :: len(self.parts)].contiguous(memory_format=torch.channels_last)
+            pooled = functional.conv2d(self.first(picture, stream), weight, None, self.stride, padding=1)
+            made = pooled if made is None else made.add_(pooled)
+        if made is None:
+            raise TypeError("nothing to join")
+        return made
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A 3x3 convolution that makes two neighbouring pixels at once, of the 3x4 pixels that both see.
+
+    `weight` `[2*D, C, 3, 4]`, `bias` `[2*D]`: the left pixel's channels, then the right one's.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x_TCHW: Tensor, stream: Stream) -> Tensor:
+        """`[T, C, H, W]`, W even, to `[T, D, H, W]`, channels innermost."""
+        del stream
+        pairs = functional.conv2d(x_TCHW, self.weight, self.bias, (1, 2), padding=1)
+        pairs_THWD = pairs.permute(0, 2, 3, 1).contiguous()
+        return pairs_THWD.unflatten(3, (2, -1)).flatten(2, 3).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
 class Remember:
     """A memory block: convolutions over each feature map and the one before it, added to it."""
 
@@ -129,7 +180,27 @@ def joined(network: nn.Sequential) -> tuple[Step, ...]:
             steps.append(_conv(layer))
         else:
             steps[-1] = _rectified(steps[-1])
-    return tuple(steps)
+    return tuple(_beside(_apart(steps)))
+
+
+def _apart(steps: list[Step]) -> list[Step]:
+    """The steps with a first convolution that pooling follows made into one."""
+    first, pool = steps[:2]
+    if not isinstance(first, Conv) or not isinstance(pool, Conv) or pool.joins == 1:
+        return steps
+    parts = [_laid(part, part) for part in pool.weight.chunk(pool.joins, dim=1)]
+    return [Apart(first, parts, pool.stride), *steps[2:]]
+
+
+def _beside(steps: list[Step]) -> list[Step]:
+    """The steps with a last convolution of few channels made for two pixels at once."""
+    last = steps[-1]
+    if not isinstance(last, Conv) or last.bias is None or len(last.weight) > FEW or last.relu:
+        return steps
+    left = functional.pad(last.weight, (0, 1))
+    right = functional.pad(last.weight, (1, 0))
+    weight = _laid(torch.cat((left, right)), last.weight)
+    return [*steps[:-1], Pairs(weight, last.bias.detach().repeat(2))]
 
 
 def _following(layers: list[nn.Module]) -> nn.Conv2d:

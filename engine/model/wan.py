@@ -6,17 +6,18 @@ C channels, L text rows, D text channels, K latents of the context.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from engine.core.errors import EngineError
-from engine.model.attention import Attend, TextKV, View, attend
+from engine.model.attention import Attend, Parted, TextKV, View, attend
 from engine.model.block import Block, modulate, per_latent
 from engine.model.cache import Cache
 from engine.model.policies import CachePlan
+from engine.model.regions import Places
 from engine.model.spec import Arch
 from engine.model.tables import Tables, make_tables
 from engine.model.vace import References, VaceBlock, fit_context, scaled
@@ -29,12 +30,18 @@ Hints = Mapping[int, Tensor]
 class CrossCache:
     """Keys and values of one text for every block: made once per prompt, good for every step.
 
-    `rows`: the embedded text [B, text_len, D] that they were made of.
+    `rows`: the embedded text [B, text_len, D] that they were made of. `outside`: the same text as it is said
+    outside the mask, where a LoRA makes a difference there; these then count inside.
     """
 
     main: tuple[TextKV, ...]
     vace: tuple[TextKV, ...]
     rows: Tensor
+    outside: "CrossCache | None" = None
+
+
+_Said = tuple[Sequence[TextKV | Parted], Sequence[TextKV | Parted]]
+"""The text as the layers of the main stack and of the branch are to hear it."""
 
 
 def sinusoid(t: Tensor, freq_dim: int) -> Tensor:
@@ -98,6 +105,7 @@ class CausalWan(nn.Module):
         """Build the network, initialised for training from scratch; `vace` adds the branch."""
         super().__init__()
         self.arch = arch
+        self.places = Places()
         dim = arch.dim
         self.patch_embedding = PatchEmbedding(arch.in_dim, arch)
         self.text_embedding = nn.Sequential(
@@ -136,6 +144,15 @@ class CausalWan(nn.Module):
             what = f"A text of {text_BLD.shape[1]} rows is longer than the model's {self.arch.text_len}."
             raise EngineError(what, "Shorten the prompt.")
         rows_BLD = nn.functional.pad(text_BLD, (0, 0, 0, missing)).to(self._dtype)
+        if not self.places.apart:
+            return self._spoken(rows_BLD)
+        with self.places.wholly("outside"):
+            outside = self._spoken(rows_BLD)
+        with self.places.wholly("inside"):
+            return replace(self._spoken(rows_BLD), outside=outside)
+
+    def _spoken(self, rows_BLD: Tensor) -> CrossCache:
+        """Keys and values of a text, said in one way."""
         text_BLC = self.text_embedding(rows_BLD)
         vace = self.vace_blocks if self.vace_layers else ()
         return CrossCache(
@@ -159,6 +176,8 @@ class CausalWan(nn.Module):
         tables: Tables | None = None,
         references: References | None = None,
         hints: Hints | None = None,
+        inside: Tensor | None = None,
+        leaving: bool = False,
     ) -> Tensor:
         """Flow (noise minus clean) of one chunk, same shape and dtype as `x`.
 
@@ -171,11 +190,15 @@ class CausalWan(nn.Module):
         tables: what `make_tables` made of this plan, size and number of references, where a caller has it
         already. references: pictures that the branch sees besides the context; they need one.
         hints: what `hints` made earlier in the chunk; then the branch is not run again.
+        inside: [N] how far each token lies inside the mask that parts the picture for LoRAs; None: no mask.
+        leaving: only what the pass leaves in the cache is wanted. Then nothing is computed that does not lead
+        to it, and `x` itself comes back.
         """
         arch = self.arch
         rows, columns = x.shape[3] // arch.patch[1], x.shape[4] // arch.patch[2]
         if not isinstance(text, CrossCache):
             text = self.cross_cache(text)
+        main, vace = self._heard(text, inside, references)
         time_BFC, time_BF6C = self._embed_time(t)
         x_BNC = _tokens(self.patch_embedding(x.transpose(1, 2).to(self._dtype)))
 
@@ -189,11 +212,14 @@ class CausalWan(nn.Module):
         wanted: Hints = {}
         if context is not None and self.vace_layers and not _is_zero(context_scale):
             branch = View(tables.alone, tables.alone, vace_attend)
-            wanted = hints or self._hints(x_BNC, context, time_BF6C, text, branch, references)
+            wanted = hints or self._hints(x_BNC, context, time_BF6C, vace, branch, references)
 
         for layer, block in enumerate(self.blocks):
+            if leaving and layer == arch.layers - 1:
+                block.leave(x_BNC, time_BF6C, layer, view)
+                return x
             hint = scaled(wanted[layer], context_scale, latents) if layer in wanted else None
-            x_BNC = block(x_BNC, time_BF6C, text.main[layer], layer, view, hint)
+            x_BNC = block(x_BNC, time_BF6C, main[layer], layer, view, hint)
         return unpatchify(self.head(x_BNC, time_BFC), rows, columns, arch).to(x.dtype)
 
     def hints(
@@ -206,15 +232,31 @@ class CausalWan(nn.Module):
         *,
         attend: Attend = attend,
         references: References | None = None,
+        inside: Tensor | None = None,
     ) -> Hints:
         """The branch alone: what `forward` with the same arguments would add, before the context scale."""
+        vace = self._heard(text, inside, references)[1]
         x_BNC = _tokens(self.patch_embedding(x.transpose(1, 2).to(self._dtype)))
         view = View(tables.alone, tables.alone, attend)
-        return self._hints(x_BNC, context, self._embed_time(t)[1], text, view, references)
+        return self._hints(x_BNC, context, self._embed_time(t)[1], vace, view, references)
 
     @property
     def _dtype(self) -> torch.dtype:
         return self.patch_embedding.weight.dtype
+
+    def _heard(self, text: CrossCache, inside_N: Tensor | None, references: References | None) -> _Said:
+        """The text as it is to be heard in each place; tells the layers where their rows lie, too."""
+        each = 0 if references is None else self.arch.tokens_per_latent(*references.noisy.shape[3:])
+        before = 0 if references is None else references.count * each
+        inside_M = self.places.lie(inside_N, before)
+        if text.outside is None:
+            return text.main, text.vace
+        if inside_M is None:
+            return text.outside.main, text.outside.vace
+        return (
+            [Parted(*both, inside_M[before:]) for both in zip(text.main, text.outside.main, strict=True)],
+            [Parted(*both, inside_M) for both in zip(text.vace, text.outside.vace, strict=True)],
+        )
 
     def _embed_time(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Timestep embedding [B, F, C], and its projection to six modulations [B, F, 6, C]."""
@@ -227,7 +269,7 @@ class CausalWan(nn.Module):
         x_BNC: Tensor,
         context: Tensor,
         time_BF6C: Tensor,
-        text: CrossCache,
+        text: Sequence[TextKV | Parted],
         view: View,
         references: References | None,
     ) -> Hints:
@@ -248,7 +290,7 @@ class CausalWan(nn.Module):
         c_BNC = self.vace_blocks[0].before_proj(context_BKC) + x_BNC
         hints: dict[int, Tensor] = {}
         for n, block in enumerate(self.vace_blocks):
-            c_BNC = block(c_BNC, time_BF6C, text.vace[n], n, view)
+            c_BNC = block(c_BNC, time_BF6C, text[n], n, view)
             hints[self.vace_layers[n]] = block.after_proj(c_BNC[:, -tokens:])
         return hints
 

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.model.latent_space import FRAMES_PER_LATENT
 from engine.model.tae import POCKET_TAE, TAE
 from engine.pocket.imagine import imagine
-from engine.pocket.latents import CHUNK, FIRST_SEED, SHARD, drawn, read_shard, to_video
+from engine.pocket.latents import FIRST_SEED, SHARD, drawn, read_shard, to_video
 from engine.pocket.network import Pocket
 from engine.pocket.picture_error import picture_error
 from engine.pocket.train_tae import export
@@ -67,17 +66,19 @@ def make_pairs(work: Path, shards: int) -> Pairs:
 
 
 def sample(pairs: Pairs, batch: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Latents `[B, 3, 16, 8, 8]` and the pictures `[B, 12, 3, 64, 64]` in [-1, 1] they are to become."""
+    """Latents `[B, 6, 16, 8, 8]` and the pictures `[B, 24, 3, 64, 64]` in [-1, 1] they are to become.
+
+    Whole clips: in a stream all but the very first latent are decoded with a past.
+    """
     latents, pictures = [], []
     scale = pairs.pictures.shape[2] // pairs.made.shape[3]
     for _ in range(batch):
         source = pairs.true if rng.random() < TRUE_SHARE else pairs.made
-        clip, first = int(rng.integers(len(source))), CHUNK * int(rng.integers(2))
+        clip = int(rng.integers(len(source)))
         top, left = (int(rng.integers(0, side - CROP + 1)) for side in source.shape[3:])
-        latents.append(source[clip, first : first + CHUNK, :, top : top + CROP, left : left + CROP].float())
-        frames = slice(first * FRAMES_PER_LATENT, (first + CHUNK) * FRAMES_PER_LATENT)
+        latents.append(source[clip, :, :, top : top + CROP, left : left + CROP].float())
         rows, columns = (slice(at * scale, (at + CROP) * scale) for at in (top, left))
-        pictures.append(to_video(pairs.pictures[clip, frames, rows, columns])[0])
+        pictures.append(to_video(pairs.pictures[clip, :, rows, columns])[0])
     return torch.stack(latents), torch.stack(pictures)
 
 
@@ -93,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--shards", type=int, default=6)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--minutes", type=float, help="end, cooled down, by then or at --steps")
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--rate", type=float, default=5e-4)
     options = parser.parse_args(argv)
     torch.manual_seed(0)

@@ -55,7 +55,7 @@ def train(work: Path, size: Size) -> Path:
     train_tae.main([*common, *drawn, "--minutes", str(size.tae_minutes)])
     latents.main([*folder, "--shards", str(size.shards), "--clips", str(size.shard)])
     train_dit.main([*common, "--tokens", str(size.tokens), "--minutes", str(size.dit_minutes)])
-    made = ["--shards", str(size.refine_shards), "--batch", str(size.batch)]
+    made = ["--shards", str(size.refine_shards), "--batch", str(max(1, size.batch // 2))]
     refine.main([*common, *made, "--minutes", str(size.refine_minutes)])
     publish(work, work / "pocket")
     return work / "pocket"

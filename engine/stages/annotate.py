@@ -11,7 +11,8 @@ from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Frame, Image
 from engine.stages.pictures import Given
 from engine.stages.reports import Reports, describe
-from engine.video.annotators import Annotation, Annotator
+from engine.video.annotators import Annotation, Annotator, MakeAnnotator
+from engine.video.bodies import Bodies
 from engine.video.canvas import Framing, Placement, placed
 from engine.video.control import Composed, ControlDesk, ControlSettings
 from engine.video.layout import Box, Layout
@@ -39,6 +40,7 @@ def control_settings(snapshot: Snapshot) -> ControlSettings:
         invert=snapshot.flag("mask.invert"),
         grow=snapshot.number("mask.grow"),
         keep=snapshot.flag("canvas.keep"),
+        inpaint=snapshot.flag("mask.inpaint"),
     )
 
 
@@ -55,7 +57,7 @@ def framing(snapshot: Snapshot) -> Framing:
 def layout_box(snapshot: Snapshot) -> Box:
     """Where the layout's box is to be."""
     x, y, width, height = (snapshot.number(f"layout.{side}") for side in ("x", "y", "width", "height"))
-    return Box(x, y, width, height, snapshot.text("layout.follow"))
+    return Box(x, y, width, height, snapshot.text("layout.follow"), snapshot.text("layout.shape"))
 
 
 def aimed(annotator: Annotator, box: Box) -> Annotator:
@@ -81,6 +83,7 @@ def control_frame(frame: Frame, composed: Composed, annotator: str) -> ControlFr
         composed.note,
         composed.drawn_by,
         composed.around,
+        composed.region,
     )
 
 
@@ -92,7 +95,7 @@ class AnnotateStage:
     def __init__(
         self,
         store: Store,
-        make_annotator: Callable[[str], Annotator],
+        make_annotator: MakeAnnotator,
         frames: Latest[Frame],
         given: Latest[Given],
         controls: Ring[ControlFrame],
@@ -111,6 +114,7 @@ class AnnotateStage:
         self._clock = clock
         self._size = (0, 0)
         self._box = Box()
+        self._bodies = Bodies()
         self._annotators: dict[str, Annotator] = {}
         self._retry_at: dict[str, float] = {}  # of annotators that failed
         self._faults: dict[str, str] = {}  # what is said of them until then
@@ -147,7 +151,7 @@ class AnnotateStage:
             return Annotation(None, None, False, self._faults[name])
         try:
             if name not in self._annotators:
-                self._annotators[name] = self._make_annotator(name)
+                self._annotators[name] = self._make_annotator(name, self._bodies)
             annotator = aimed(self._annotators[name], self._box)
             return annotator.annotate(image, detail, gain, invert)
         except Closed:

@@ -18,6 +18,7 @@ from engine.core.types import ControlFrame
 from engine.model.blend import Method
 from engine.model.hints import HintChoice
 from engine.model.load import Choice
+from engine.model.regions import Region
 from engine.model.umt5_encoder import Placement
 from engine.model.vae import VAEKind
 from engine.stages.annotate import engine_size
@@ -67,6 +68,9 @@ def chunk_settings(snapshot: Snapshot) -> Settings:
         transition=snapshot.whole("prompt.transition"),
         blend=cast(Method, snapshot.text("prompt.blend")),
         hints=cast(HintChoice, snapshot.text("vace.hints")),
+        regions=tuple(
+            cast(Region, snapshot.text(f"lora.{slot}.region")) for slot in range(1, LORA_SLOTS + 1)
+        ),
     )
 
 
@@ -75,7 +79,7 @@ def chunk_input(frames: Sequence[ControlFrame]) -> ChunkInput:
 
     Where the annotator was changed within the frames, the older ones take the control picture of the
     first new one. The frames of a latent have one mask, the union of theirs. Returns control
-    u8 [F, H, W, 3] or None, mask u8 [F, H, W] or None.
+    u8 [F, H, W, 3] or None, mask and region u8 [F, H, W] or None.
     """
     newest = frames[-1]
     kind = _kind(newest)
@@ -88,6 +92,7 @@ def chunk_input(frames: Sequence[ControlFrame]) -> ChunkInput:
     chosen.reverse()
     controls = [frame.control for frame in chosen if frame.control is not None]
     masks = [frame.mask for frame in chosen if frame.mask is not None]
+    regions = [frame.region for frame in chosen if frame.region is not None]
     control = np.stack(controls) if controls else None
     mask = np.stack(masks) if masks else None
     if control is not None and mask is not None:
@@ -100,13 +105,14 @@ def chunk_input(frames: Sequence[ControlFrame]) -> ChunkInput:
         around=newest.around,
         video=np.stack([frame.frame.image for frame in frames]),
         note="" if newest.found else newest.note,
+        region=np.stack(regions) if regions else None,
     )
 
 
 def _kind(frame: ControlFrame) -> Hashable:
-    """What cannot change within a chunk: who draws, and whether there is control and mask."""
+    """What cannot change within a chunk: who draws, and whether there is control, mask and region."""
     drawn_by = tuple(name for name, _ in frame.drawn_by)
-    return frame.annotator, drawn_by, frame.control is None, frame.mask is None
+    return frame.annotator, drawn_by, frame.control is None, frame.mask is None, frame.region is None
 
 
 def with_pictures(chunk: ChunkInput, given: Given, extension: Extension, snapshot: Snapshot) -> ChunkInput:
@@ -115,6 +121,7 @@ def with_pictures(chunk: ChunkInput, given: Given, extension: Extension, snapsho
     if given.first is not None or given.last is not None:
         first, last = extension.turn(given.shown, snapshot.whole("extension.chunks"))
     wanted = bool(snapshot.text("mask.file").strip()) or snapshot.text("mask.source") != "none"
+    wanted &= snapshot.flag("mask.inpaint")
     return replace(
         chunk,
         first=given.first if first > 0 else None,

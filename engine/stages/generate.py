@@ -29,7 +29,7 @@ from engine.stages.reports import Reports, describe
 # Motion keeps its speed while the engine needs at most this long for a chunk; older input is passed over.
 LONGEST_SPAN_S = 2.0
 FIRST_SPAN_S = 0.5
-RESET, REPLAY = COMMANDS = ("reset", "replay")
+RESET, REPLAY = "reset", "replay"
 """A stream without its past; and with the noise it began with."""
 BACK_OFF_S = 0.5
 BACK_OFF_MOST_S = 8.0

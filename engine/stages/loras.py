@@ -4,6 +4,7 @@ The engine goes on with what it has until a file is read, and takes it at a chun
 stops a picture. A file that cannot be used leaves its slot empty and the operator the reason.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def lora_path(named: str) -> Path:
 
     Raises CuelightError for a name that leads out of that folder.
     """
-    path = Path(named).expanduser()
+    path = Path(os.path.expanduser(named))  # unlike the method, it leaves an unknown ~name as it is
     return path if path.is_absolute() else inside(models_dir() / FOLDER, path)
 
 

@@ -5,6 +5,7 @@ that cannot be used counts as none, and the operator is told why.
 """
 
 import hashlib
+import os
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,13 +53,18 @@ class Given:
     shown: Hashable = None
 
 
+def picture_folder() -> Path:
+    """Where pictures lie that a row can name without a path."""
+    return config_dir() / FOLDER
+
+
 def picture_path(named: str) -> Path:
     """The file that a row names: a path, or the name of a file in the folder `pictures` beside the looks.
 
     Raises CuelightError for a name that leads out of that folder.
     """
-    path = Path(named).expanduser()
-    return path if path.is_absolute() else inside(config_dir() / FOLDER, path)
+    path = Path(os.path.expanduser(named))  # unlike the method, it leaves an unknown ~name as it is
+    return path if path.is_absolute() else inside(picture_folder(), path)
 
 
 _State = tuple[int, int] | None
@@ -168,14 +174,14 @@ class PictureStage:
         self._given.put(given)
 
 
-def keep_picture(image: Image) -> str:
-    """Save `image` (u8 [H, W, 3]) in the folder of pictures; returns the name by which a row can name it.
+def keep_picture(image: Image, folder: Path | None = None) -> str:
+    """Save `image` (u8 [H, W, 3]), called after the time, in the folder of pictures or in another `folder`.
 
-    Raises OutputError when it cannot be written.
+    Returns the name by which a row can name it there. Raises OutputError when it cannot be written.
     """
     now = datetime.now()
     name = f"{now:%Y-%m-%d %H-%M-%S}-{now.microsecond // 1000:03d}.png"
-    _write(name, _png(cv2.cvtColor(image, cv2.COLOR_RGB2BGR)))
+    _write(folder or picture_folder(), name, _png(cv2.cvtColor(image, cv2.COLOR_RGB2BGR)))
     return name
 
 
@@ -188,7 +194,7 @@ def keep_mask(mask: Image) -> str:
     data = _png(mask)
     name = f"{DRAWN}/{hashlib.sha256(data).hexdigest()[:_DIGITS]}.png"
     if not picture_path(name).is_file():
-        _write(name, data)
+        _write(picture_folder(), name, data)
     return name
 
 
@@ -199,13 +205,11 @@ def _png(image: npt.NDArray[Any]) -> bytes:
     return data.tobytes()
 
 
-def _write(name: str, data: bytes) -> None:
-    """Write a file of the folder of pictures whole or not at all."""
-    path = picture_path(name)
+def _write(folder: Path, name: str, data: bytes) -> None:
+    """Write a file of `folder` whole or not at all."""
     try:
-        write_atomic(path, data)
+        write_atomic(folder / name, data)
     except OSError as error:
         raise OutputError(
-            f"{name} cannot be written into {config_dir() / FOLDER} ({error.strerror})",
-            "check folder and free space",
+            f"{name} cannot be written into {folder} ({error.strerror})", "check folder and free space"
         ) from error

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Protocol
 
 from engine.core.errors import AnnotatorError
 from engine.core.types import Image
 from engine.video.annotation import Annotation, Annotator, require_picture
+from engine.video.bodies import Bodies
 from engine.video.mixing import DARK_COLORS, DARK_LINES, LIGHT_COLORS, LIGHT_LINES, TONES, Kind
 
-__all__ = ["ANNOTATORS", "Annotation", "Annotator", "AnnotatorRow", "make_annotator"]
+__all__ = ["ANNOTATORS", "Annotation", "Annotator", "AnnotatorRow", "MakeAnnotator", "make_annotator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +19,14 @@ class AnnotatorRow:
     """One annotator. `uses` names the values that change its picture: detail, gain, invert.
 
     `kind` is what its picture consists of, None where it has none of its own: `masks` then says whether it
-    makes a mask. `cost_ms` is processor time for one picture of 640 x 360, measured on one core of a rented
-    server (AMD EPYC); `device` where it runs; `fallback` what takes its place where something is missing.
+    makes a mask. `make` is given the body tracker of the stream. `cost_ms` is processor time for one picture
+    of 640 x 360, measured on one core of a rented server (AMD EPYC); `device` where it runs; `fallback` what
+    takes its place where something is missing.
     """
 
     name: str
     label: str
-    make: Callable[[], Annotator]
+    make: Callable[[Bodies], Annotator]
     licence: str
     about: str
     uses: tuple[str, ...] = ()
@@ -50,64 +53,68 @@ class Nothing:
         """Nothing is held."""
 
 
-def _scribble() -> Annotator:
+def _nothing(_: Bodies) -> Annotator:
+    return Nothing()
+
+
+def _scribble(_: Bodies) -> Annotator:
     from engine.video.scribble import Scribble
 
     return Scribble()
 
 
-def _edges() -> Annotator:
+def _edges(_: Bodies) -> Annotator:
     from engine.video.edges import Edges
 
     return Edges()
 
 
-def _gray() -> Annotator:
+def _gray(_: Bodies) -> Annotator:
     from engine.video.gray import Gray
 
     return Gray()
 
 
-def _depth() -> Annotator:
+def _depth(_: Bodies) -> Annotator:
     from engine.video.depth import Depth
 
     return Depth()
 
 
-def _flow() -> Annotator:
+def _flow(_: Bodies) -> Annotator:
     from engine.video.flow import Flow
 
     return Flow()
 
 
-def _pose() -> Annotator:
+def _pose(bodies: Bodies) -> Annotator:
     from engine.video.pose import Pose
 
-    return Pose()
+    return Pose(bodies)
 
 
-def _face() -> Annotator:
+def _face(bodies: Bodies) -> Annotator:
     from engine.video.parts import Face, PartMask
 
-    return PartMask("face", Face())
+    return PartMask("face", Face(bodies))
 
 
-def _hands() -> Annotator:
+def _hands(bodies: Bodies) -> Annotator:
     from engine.video.parts import Hands, PartMask
 
-    return PartMask("hands", Hands())
+    return PartMask("hands", Hands(bodies))
 
 
-def _segmentation() -> Annotator:
+def _segmentation(_: Bodies) -> Annotator:
     from engine.video.segmentation import Segmentation
 
     return Segmentation()
 
 
-def _layout() -> Annotator:
+def _layout(bodies: Bodies) -> Annotator:
     from engine.video.layout import Layout
 
-    return Layout()
+    return Layout(bodies)
 
 
 _OURS = "Apache-2.0 (Cuelight)"
@@ -118,7 +125,7 @@ _SILENT = "without mediapipe no control picture, and the show goes on"
 # In the order they came into the program: knobs and OSC messages choose by number.
 _ROWS = (
     AnnotatorRow(
-        "none", "None", Nothing, _OURS, "No control picture: the prompt alone leads.",
+        "none", "None", _nothing, _OURS, "No control picture: the prompt alone leads.",
         cost_ms=0,
     ),
     AnnotatorRow(
@@ -178,9 +185,18 @@ _ROWS = (
 ANNOTATORS: Mapping[str, AnnotatorRow] = MappingProxyType({row.name: row for row in _ROWS})
 
 
-def make_annotator(name: str) -> Annotator:
-    """A new annotator for one stream. Raises AnnotatorError for an unknown name or a missing library."""
+class MakeAnnotator(Protocol):
+    """What `make_annotator` is, for those that are given another."""
+
+    def __call__(self, name: str, bodies: Bodies | None = None) -> Annotator: ...  # noqa: D102
+
+
+def make_annotator(name: str, bodies: Bodies | None = None) -> Annotator:
+    """A new annotator for one stream. Raises AnnotatorError for an unknown name or a missing library.
+
+    `bodies`: the stream's own, which all its annotators share; without it this one has a tracker to itself.
+    """
     row = ANNOTATORS.get(name)
     if row is None:
         raise AnnotatorError(f"there is no annotator {name[:80]!r}", f"choose one of {', '.join(ANNOTATORS)}")
-    return row.make()
+    return row.make(bodies or Bodies())

@@ -41,7 +41,8 @@ class ControlSettings:
     """What to draw: names of annotators, `detail` and gains 0..1, `smoothing` 0..1, `hold` in frames.
 
     `mask` is a key of MASK_SOURCES or "none"; `grow` widens a mask by parts of the picture's height. `keep`:
-    where the canvas is larger than the camera's picture, only what surrounds that is generated.
+    where the canvas is larger than the camera's picture, only what surrounds that is generated. `inpaint`:
+    what lies outside the mask is kept; else the mask is a region and no more.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ControlSettings:
     invert: bool = False
     grow: float = 0.0
     keep: bool = True
+    inpaint: bool = True
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -63,7 +65,9 @@ class Composed:
 
     `picture` u8 [H, W, 3] is the camera's in its place; `control` u8 [H, W, 3] and `mask` u8 [H, W] are None
     where there are none (255 = generate). `drawn_by`: who drew the control, each with its gain; `around`: the
-    share of the picture outside the camera's. `found` and `note` as in Annotation.
+    share of the picture outside the camera's. `found` and `note` as in Annotation. `region` u8 [H, W]: what
+    was found, or given, as the mask, whether it parts kept from generated or not; without one what lies
+    around the camera's picture; None where there is neither.
     """
 
     picture: Image
@@ -73,6 +77,7 @@ class Composed:
     around: float
     found: bool
     note: str
+    region: Image | None = None
 
 
 class ControlDesk:
@@ -103,18 +108,24 @@ class ControlDesk:
         found = self._mask(image, wanted, parts)
         picture = self._steady(layers, wanted)
         picture = None if picture is None else place.control(picture)
-        masks = [] if found is None else [place.mask(grown(found, wanted.grow))]
+        own = [] if found is None else [place.mask(grown(found, wanted.grow))]
         if still is not None and still.shape == place.engine:
-            masks.append(still)
-        if wanted.keep and not place.fills:
-            masks.append(place.outside())
+            own.append(still)
+        around = [place.outside()] if wanted.keep and not place.fills else []
         shown = place.picture(image)
-        mask = None if not masks else np.maximum.reduce(masks)
+        mask = _joined([*own, *around] if wanted.inpaint else around)
         if mask is not None:
             picture = inpainting(shown, picture, mask)
         drawn_by = tuple((name, layer.gain) for name, layer in layers.items())
         return Composed(
-            shown, picture, mask, drawn_by, place.around, all(part.found for part in parts), _told(parts)
+            shown,
+            picture,
+            mask,
+            drawn_by,
+            place.around,
+            all(part.found for part in parts),
+            _told(parts),
+            _joined(own or around),
         )
 
     def forget(self) -> None:
@@ -168,6 +179,11 @@ class ControlDesk:
             hold = Hold()
         self._holds[role] = (name, hold)
         return hold.keep(drawn, frames)
+
+
+def _joined(masks: Sequence[Image]) -> Image | None:
+    """What lies in any of the masks; None without any."""
+    return np.maximum.reduce(masks) if masks else None
 
 
 def _told(parts: Sequence[Annotation]) -> str:

@@ -1,7 +1,7 @@
 """Layout: a box on white that says where the subject is to be, dragged by hand or carried by a body part.
 
 VACE's convention: a black outline on a white ground, two pixels thick in its training pictures; where the box
-goes, the subject of the prompt goes.
+goes, the subject of the prompt goes. A point is the outline of something small: only its way matters.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,9 @@ import numpy as np
 
 from engine.core.types import Image
 from engine.video.annotation import Annotation, fade, require_picture
+from engine.video.bodies import Bodies, BodyWatch
 from engine.video.opencv import cv2
-from engine.video.people import SEEN, Body, BodyTracker
+from engine.video.people import SEEN, Body
 
 NEUTRAL = 255
 NOBODY = "none"
@@ -28,12 +29,15 @@ PARTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
 """What can carry the box: mediapipe's landmarks whose middle it is. Left and right are the person's own."""
 _THICKNESS = 2 / 480  # of the outline, as part of the picture's height ...
 _LEAST_THICKNESS = 2  # ... but at least this many pixels
+POINT = "point"
+RADIUS = 0.06
+"""Of a point's ring, in parts of the picture's height."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
     """Middle `x`, `y` and size of the box, in parts of the picture's width and height; `follow` is a key of
-    PARTS whose middle takes the place of `x`, `y`, or "none".
+    PARTS whose middle takes the place of `x`, `y`, or "none". `shape` "point": a ring of RADIUS, of no size.
     """
 
     x: float = 0.5
@@ -41,14 +45,17 @@ class Box:
     width: float = 0.3
     height: float = 0.5
     follow: str = NOBODY
+    shape: str = "box"
 
 
 class Layout:
     """Draws the outline of `box`, which whoever owns it may change between two pictures; `gain` fades it."""
 
-    def __init__(self) -> None:
+    def __init__(self, bodies: Bodies) -> None:
+        """`bodies`: the stream's; it is watched from the first time a part is followed."""
         self.box = Box()
-        self._tracker: BodyTracker | None = None
+        self._bodies = bodies
+        self._body: BodyWatch | None = None
 
     def annotate(self, image: Image, detail: float, gain: float, invert: bool) -> Annotation:
         """The box over `image` (u8 [H, W, 3]), of which only its size and the body part to follow are used.
@@ -59,9 +66,9 @@ class Layout:
         height, width = image.shape[:2]
         box: Box | None = self.box
         if self.box.follow != NOBODY:
-            if self._tracker is None:
-                self._tracker = BodyTracker("layout")
-            body = self._tracker.find(image)
+            if self._body is None:
+                self._body = self._bodies.watch("layout")
+            body = self._body.find(image)
             box = None if body is None else carried(self.box, body)
         if box is None:
             white = np.full((height, width, 3), NEUTRAL, np.uint8)
@@ -69,10 +76,10 @@ class Layout:
         return Annotation(fade(outline(box, height, width), NEUTRAL, gain), None)
 
     def close(self) -> None:
-        """Free the network, if it was needed."""
-        tracker, self._tracker = self._tracker, None
-        if tracker is not None:
-            tracker.close()
+        """Look at no body any more; the network is freed if nobody else does."""
+        body, self._body = self._body, None
+        if body is not None:
+            body.close()
 
 
 def carried(box: Box, body: Body) -> Box | None:
@@ -90,6 +97,10 @@ def outline(box: Box, height: int, width: int) -> Image:
     """The black outline of `box` on white: u8 [height, width, 3]. What lies past the edge is cut off."""
     picture = np.full((height, width, 3), 255, np.uint8)
     thick = max(_LEAST_THICKNESS, round(_THICKNESS * height))
+    if box.shape == POINT:
+        middle = (round(box.x * width), round(box.y * height))
+        cv2.circle(picture, middle, round(RADIUS * height), (0, 0, 0), thick)
+        return picture
     left, right = (round((box.x + side * box.width / 2) * width) for side in (-1, 1))
     top, bottom = (round((box.y + side * box.height / 2) * height) for side in (-1, 1))
     cv2.rectangle(picture, (left, top), (right, bottom), (0, 0, 0), thick)

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from engine.core.types import Image
 from engine.video.annotation import Annotation, require_picture
+from engine.video.bodies import Bodies
 from engine.video.masks import inpainting, with_margin
 from engine.video.opencv import cv2
-from engine.video.people import SEEN, Body, BodyTracker, FaceTracker
+from engine.video.people import SEEN, Body, FaceTracker
 
 Points = npt.NDArray[np.float32]
 
@@ -43,10 +44,10 @@ class Part(Protocol):
 class Face:
     """A face from hairline to chin."""
 
-    def __init__(self) -> None:
-        """Load the networks. Raises AnnotatorError."""
+    def __init__(self, bodies: Bodies) -> None:
+        """Load the networks; `bodies` is the stream's. Raises AnnotatorError."""
         self._face = FaceTracker("face")
-        self._body = BodyTracker("face")
+        self._body = bodies.watch("face")
 
     def mask(self, image: Image) -> Image | None:
         """Where the face is in `image`; None where there is none."""
@@ -67,9 +68,9 @@ class Face:
 class Hands:
     """Both hands, as far as they are seen."""
 
-    def __init__(self) -> None:
-        """Load the network. Raises AnnotatorError."""
-        self._body = BodyTracker("hands")
+    def __init__(self, bodies: Bodies) -> None:
+        """Load the network; `bodies` is the stream's. Raises AnnotatorError."""
+        self._body = bodies.watch("hands")
 
     def mask(self, image: Image) -> Image | None:
         """Where the hands are in `image`; None where none is seen."""

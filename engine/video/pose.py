@@ -12,8 +12,9 @@ import numpy.typing as npt
 from engine.core.skeleton import COLORS, LIMB_BRIGHTNESS, LIMBS
 from engine.core.types import Image
 from engine.video.annotation import Annotation, fade, require_picture
+from engine.video.bodies import Bodies
 from engine.video.opencv import cv2
-from engine.video.people import SEEN, Body, BodyTracker, FaceTracker
+from engine.video.people import SEEN, Body, FaceTracker
 
 Points = npt.NDArray[np.float32]
 
@@ -49,15 +50,15 @@ class Pose:
     a face of some size.
     """
 
-    def __init__(self) -> None:
-        """Load the networks. Raises AnnotatorError."""
-        self._tracker = BodyTracker()
+    def __init__(self, bodies: Bodies) -> None:
+        """Load the networks; `bodies` is the stream's. Raises AnnotatorError."""
+        self._body = bodies.watch("pose")
         self._face = FaceTracker("pose")
 
     def annotate(self, image: Image, detail: float, gain: float, invert: bool) -> Annotation:
         """The skeleton in `image` (u8 [H, W, 3])."""
         require_picture(image, "pose")
-        body = self._tracker.find(image)
+        body = self._body.find(image)
         if body is None:
             return Annotation(np.zeros_like(image), None, found=False, note="no person seen")
         points, seen = openpose_points(body)
@@ -69,7 +70,7 @@ class Pose:
 
     def close(self) -> None:
         """Free the networks."""
-        self._tracker.close()
+        self._body.close()
         self._face.close()
 
 

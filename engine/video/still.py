@@ -1,5 +1,6 @@
 """A still picture as a source: the same picture at every read."""
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,10 @@ def _load(path: Path) -> Image:
 def _bytes(path: Path) -> npt.NDArray[np.uint8]:
     """What the file holds. Raises SourceError when it cannot be read, is empty or too large."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        told = path.stat()
+        if not stat.S_ISREG(told.st_mode):  # a pipe or a device might never end
+            raise SourceError(f"{path.name} is not a file", _FIX)
+        if told.st_size > _MOST_BYTES:
             raise SourceError(f"{path.name} is larger than {_MOST_BYTES // 2**20} MB", "save a smaller copy")
         data = np.fromfile(path, np.uint8)
     except OSError as error:

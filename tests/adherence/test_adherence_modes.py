@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from engine.adherence.autoencoder import round_trip
+from engine.adherence.autoencoder import Remembering, round_trip
+from engine.adherence.bench import Bench
 from engine.adherence.cases import Case, Clip, Truth, Words
+from engine.adherence.crew import one_by_one
 from engine.adherence.judge import Judge
 from engine.adherence.measure import BETTER, Scores
 from engine.adherence.metrics import BEST_PSNR
@@ -17,13 +20,12 @@ from engine.adherence.modes import (
     UNSAID,
     Source,
     composed,
-    measure_modes,
     reference_pictures,
     static_mask,
     without_control,
 )
 from engine.adherence.report import ABOUT, markdown
-from engine.adherence.trials import Bench, ExtensionTrial, KeptTrial, ReferenceTrial
+from engine.adherence.trials import ExtensionTrial, KeptTrial, ReferenceTrial
 from engine.core.types import ControlFrame, Frame
 from engine.pocket.styles import Look
 from engine.render import settings
@@ -201,7 +203,9 @@ def test_every_group_gives_trials_of_drawn_and_filmed_clips() -> None:
     drawn = Source(None, 1, 0.1, settings({}), ("gold",))
     assert plain(drawn, "kept") == {"kept_static", "kept_outpaint", "kept_person"}
     assert plain(drawn, "extension") == {"extension_first", "extension_last", "extension_both"}
-    assert plain(drawn, "compositions") == {"depth+", "inpaint+", "pose+", "depth+extension_first"}
+    assert plain(drawn, "compositions") == {
+        "depth+", "inpaint+", "pose+", "layout+", "depth+extension_first",
+    }  # fmt: skip
     filmed = Source(Clip("film", "real", film, 30), 1, 0.1, settings({}), ("gold",))
     assert plain(filmed, "extension") == plain(drawn, "extension")
 
@@ -216,20 +220,39 @@ def test_what_the_autoencoder_gives_back_is_like_the_picture_and_as_long() -> No
     assert 0 < away < 12 < np.abs(128 - still.astype(int)).mean()
 
 
-def test_pocket_goes_through_a_group_and_every_metric_is_explained(judge: Judge) -> None:
+def test_pocket_goes_through_a_group_and_every_metric_is_explained(judge: Judge, tmp_path: Path) -> None:
     session = open_session("pocket", *SIZE)
-    scores, told = Scores(), []
     source = Source(None, 1, 0.75, settings({"engine.steps": 1}), judge.materials)
-    measure_modes(
-        ("extension",), [source], session, judge, source.values, (1.0,), scores,
-        lambda case, scale: told.append(scale),
-    )  # fmt: skip
+    scores = Scores()
+    trials = MODES["extension"](source)
+    for finding in one_by_one(trials, Bench(session, judge, source.values, tmp_path), (1.0,)):
+        scores.add(finding)
     rows = scores.rows()
     assert {row["control"] for row in rows} == {"extension_first", "extension_last", "extension_both"}
-    assert {row["metric"] for row in rows} == {"anchor_psnr"} and told == [1.0] * 3
+    assert {row["metric"] for row in rows} == {"anchor_psnr"} and {row["cases"] for row in rows} == {1}
     assert all(10 < float(row["value"]) <= BEST_PSNR for row in rows)
     assert scores.ceiling["extension_first", "anchor_psnr"][0] > 20
     assert set(ABOUT) == set(BETTER)
+
+
+def test_what_was_encoded_before_is_remembered_as_long_as_its_past_is_the_same() -> None:
+    vae = open_session("pocket", 64, 64).pipeline.vae
+    remembering = Remembering(vae)
+    clips = torch.rand((3, 1, 4, 3, 64, 64), generator=torch.Generator().manual_seed(1)) * 2 - 1
+    states = []
+    for _ in range(2):
+        state = None
+        for clip in (clips[0], clips[1], clips[0]):
+            latents, state = remembering.encode(clip, state)
+            states.append(state)
+    assert remembering.encoded == 3, "the first clip after itself has another past than at the beginning"
+    assert states[0] is states[3] and states[2] is not states[0]
+    wanted, _ = vae.encode(clips[0], vae.encode(clips[1], vae.encode(clips[0])[1])[1])
+    assert torch.equal(latents, wanted)
+    for _ in range(40):
+        state = remembering.encode(clips[2], state)[1]
+    remembering.encode(clips[0])
+    assert remembering.encoded == 44, "what lies far back is forgotten"
 
 
 def test_the_table_of_a_model_card_has_a_column_for_each_scale_and_what_is_possible() -> None:

@@ -1,13 +1,12 @@
 """Ways to show references: each is what it is called, and without references all are the same."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
 
-from engine.adherence.reference_ways import WAYS, Displaced, Pinned, Sunk, SunkAlone, table
+from engine.adherence.reference_ways import WAYS, Displaced, Pinned, open_way, table
 from engine.chunk import ChunkInput, ChunkOutput, Live, Settings
+from engine.model.leading import Led
 from engine.model.load import Pipeline, load_pipeline
 from engine.model.policies import ContextRecompute, SinkWindow
 from engine.session import Session
@@ -55,53 +54,49 @@ def test_a_past_that_is_turned_down_does_not_turn_down_what_is_pinned() -> None:
     assert plan.key_bias == (*inner.plan(6, 3).key_bias, 0.0)
 
 
-@pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.parametrize("way", WAYS)
 def test_without_references_and_at_scale_0_every_way_is_the_same(pipeline: Pipeline, way: str) -> None:
     plain = shown(Session(pipeline, *SIZE), 0)
-    assert np.array_equal(shown(WAYS[way](pipeline, *SIZE), 0), plain)
+    assert np.array_equal(shown(open_way(way, pipeline, *SIZE), 0), plain)
     silent = shown(Session(pipeline, *SIZE), 0, chunks=1, scale=0.0)
-    assert np.array_equal(shown(WAYS[way](pipeline, *SIZE), 1, chunks=1, scale=0.0), silent)
+    assert np.array_equal(shown(open_way(way, pipeline, *SIZE), 1, chunks=1, scale=0.0), silent)
 
 
 def test_every_way_answers_references_in_its_own_manner(pipeline: Pipeline) -> None:
-    answers = [shown(kind(pipeline, *SIZE), 2).astype(int) for kind in (Session, *WAYS.values())]
-    assert np.array_equal(answers[0], answers[1])  # "branch" is the program's own
-    ways = [shown(Session(pipeline, *SIZE), 0).astype(int), *answers[1:]]
+    answers = [shown(open_way(way, pipeline, *SIZE), 2).astype(int) for way in WAYS]
+    assert np.array_equal(answers[0], shown(Session(pipeline, *SIZE), 2))  # "branch" is the program's own
+    ways = [shown(Session(pipeline, *SIZE), 0).astype(int), *answers]
     for index, first in enumerate(ways):
         assert all(np.abs(first - second).max() > 0 for second in ways[:index])
 
 
 class _Looked(Displaced):
-    """Keeps the contexts that it was given."""
+    """Keeps the contexts that it was given and made."""
 
-    def _context(self, chunk: ChunkInput, wanted: bool) -> torch.Tensor | None:
-        context = super()._context(chunk, wanted)
-        self.seen = context
-        return context
+    def inside(self, context_BCFhw: torch.Tensor | None, references: Led) -> torch.Tensor | None:
+        self.given, self.seen = context_BCFhw, super().inside(context_BCFhw, references)
+        return self.seen
 
 
 def test_displaced_control_comes_a_latent_late_and_its_end_is_lost(pipeline: Pipeline) -> None:
-    session, aligned = _Looked(pipeline, *SIZE), Session(pipeline, *SIZE)
+    way = _Looked()
+    session = Session(pipeline, *SIZE, way=way)
     control = np.stack([picture(i) for i in range(session.frames_in)])
     led = session.reference(picture(20), "crop")
     chunk = ChunkInput(control, None, "gray", references=(led,))
     session.step(
         chunk, lambda: Live(1.0, 0), session.conditioning("gold"), ONE_STEP, emit=lambda output: None
     )
-    right = aligned._contexts.encode(control, None)
-    assert session.seen is not None
-    assert torch.equal(session.seen[:, :, :1], led.context)
-    assert torch.equal(session.seen[:, :, 1:3], right[:, :, :2])
+    assert way.seen is not None and way.given is not None
+    assert torch.equal(way.seen[:, :, :1], led.context)
+    assert torch.equal(way.seen[:, :, 1:3], way.given[:, :, :2])
 
 
-@pytest.fixture(params=[Sunk, SunkAlone])
-def sunk(request: pytest.FixtureRequest, pipeline: Pipeline) -> Iterator[Sunk]:
-    yield request.param(pipeline, *SIZE)
-
-
-def test_sunk_references_stay_as_they_are_for_as_long_as_the_stream(sunk: Sunk) -> None:
+@pytest.mark.parametrize("way", ["sink", "sink alone"])
+def test_sunk_references_stay_as_they_are_for_as_long_as_the_stream(pipeline: Pipeline, way: str) -> None:
+    sunk = open_way(way, pipeline, *SIZE)
     shown(sunk, 2, chunks=1)
-    cache, window = sunk._stream.cache, sunk._policy.inner.slots
+    cache, window = sunk._stream.cache, pipeline.spec.policy.slots
     first, stop = cache.tokens((window, window + 2))
     before = cache.k_LBMHD[:, :, first:stop].clone()
     assert before.abs().sum() > 0

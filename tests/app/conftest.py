@@ -49,8 +49,8 @@ def errands(notices: Notices) -> Iterator[Errands]:
 
 
 @pytest.fixture
-def router(store: Store, clock: FakeClock) -> Iterator[Router]:
-    made = Router(store, clock=clock)
+def router(store: Store, clock: FakeClock, runtime: FakeRuntime) -> Iterator[Router]:
+    made = Router(store, runtime.command, clock)
     yield made
     made.close()
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from engine.core.channels import Latest
+from engine.core.commands import COMMANDS
 from engine.core.errors import ParameterError
 from engine.core.types import ControlFrame, Frame, Image, OutputFrame
 from engine.runtime import Status
@@ -49,8 +50,8 @@ class FakeRuntime:
         return ()
 
     def command(self, name: str) -> None:
-        if name != "reset":
-            raise ParameterError(f"there is no command {name!r}", "use one of reset")
+        if name not in COMMANDS:
+            raise ParameterError(f"there is no command {name!r}", f"use one of {', '.join(COMMANDS)}")
         self.commands.append(name)
 
     def status(self) -> Status:

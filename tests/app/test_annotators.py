@@ -35,6 +35,7 @@ def choose(bridge, store, **values) -> None:
         ({"annotator__name": "pose", "annotator__second": "depth"}, "CONTROL   Pose + Depth"),
         ({"annotator__name": "pose", "annotator__second": "pose"}, "CONTROL   Pose"),
         ({"annotator__name": "gray", "mask__source": "background"}, "CONTROL   Gray in background"),
+        ({"annotator__name": "gray", "mask__source": "face", "mask__inpaint": False}, "CONTROL   Gray"),
     ],
 )
 def test_the_picture_is_named_after_all_that_is_in_it(values, tag, window, bridge, store) -> None:
@@ -65,6 +66,9 @@ def test_with_a_mask_alone_there_is_a_control_picture(window, bridge, runtime, s
     choose(bridge, store, annotator__name="none", mask__source="person")
     show(bridge, runtime)
     assert window.annotators.preview.reason == ("", "")
+    choose(bridge, store, mask__inpaint=False)
+    show(bridge, runtime, control=False)
+    assert window.annotators.preview.reason == ("No control picture", "the prompt alone leads")
 
 
 def test_invert_is_offered_where_there_is_a_mask(window, bridge, store) -> None:

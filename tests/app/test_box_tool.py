@@ -6,6 +6,7 @@ from PySide6.QtGui import QColor
 
 from app import theme
 from app.box_tool import KEYS
+from engine.video.layout import RADIUS
 from tests.app.fakes import flat
 
 LEFT = Qt.MouseButton.LeftButton
@@ -52,6 +53,27 @@ def test_the_mouse_on_the_program(start, end, expected, dragged, store, qtbot) -
     assert box(store) == pytest.approx(expected, abs=0.02)
     qtbot.mouseMove(dragged.program, at(dragged.program, 0.9, 0.9))
     assert box(store) == pytest.approx(expected, abs=0.02), "it was let go"
+
+
+def test_a_point_goes_where_the_mouse_is(dragged, store, bridge, qtbot) -> None:
+    page = dragged.layout_page
+    next(action for action in page.shape.menu.actions() if action.text() == "Point").trigger()
+    bridge.pull()
+    assert store.get("layout.shape") == "point" and page.wide.idle and not page.across.idle
+    qtbot.mousePress(dragged.program, LEFT, pos=at(dragged.program, 0.15, 0.2))
+    assert box(store) == pytest.approx((0.15, 0.2, 0.4, 0.4), abs=0.02), "at once, from anywhere"
+    way = []
+    for x in (0.3, 0.5, 0.7):
+        qtbot.mouseMove(dragged.program, at(dragged.program, x, 0.6))
+        way.append(box(store)[:2])
+    assert way == [pytest.approx((x, 0.6), abs=0.02) for x in (0.3, 0.5, 0.7)], "a trajectory"
+    qtbot.mouseRelease(dragged.program, LEFT, pos=at(dragged.program, 0.7, 0.6))
+    dragged.box_tool.scale(2.0)
+    assert box(store)[2:] == (0.4, 0.4), "it has no size"
+    image, height = dragged.program.grab().toImage(), dragged.program._shown.height()
+    ring = at(dragged.program, *box(store)[:2])
+    assert image.pixelColor(ring.x(), ring.y() + round(RADIUS * height)) == QColor(theme.VIOLET)
+    assert image.pixelColor(ring) == QColor(90, 8, 70)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

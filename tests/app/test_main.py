@@ -1,9 +1,11 @@
 """The whole thing: built from the command line, run on the real runtime, closed without a thread left."""
 
+import os
 import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from app.display import display_problem
@@ -13,6 +15,7 @@ from app.options import Options, parse
 from app.settings import settings_path
 from engine.core.store import Store
 from engine.runtime import Runtime
+from engine.stages.pictures import keep_mask, picture_path
 from tests.app.fakes import FakeRuntime
 from tests.fakes import FakeAnnotators, FakeSession, FakeSource, FakeSources
 
@@ -70,6 +73,18 @@ def test_values_come_back_at_the_next_start_and_the_command_line_goes_first(qtbo
     second.stop()
 
 
+def test_strokes_that_nobody_names_are_gone_after_a_start(qtbot) -> None:
+    forgotten, shown = (keep_mask(np.full((8, 8), level, np.uint8)) for level in (1, 2))
+    for name in (forgotten, shown):
+        os.utime(picture_path(name), (0, 0))
+    stage = compose(Options(osc_port=0, midi=False), Notices(), lambda store: FakeRuntime())
+    stage.store.set("mask.file", shown, "gui")
+    stage.start()
+    stage.window.close()
+    stage.stop()
+    assert [picture_path(name).is_file() for name in (forgotten, shown)] == [False, True]
+
+
 def test_a_bad_option_value_is_told_and_the_window_opens_anyway(qtbot) -> None:
     options = Options(prompt="x" * 3000, osc_port=0, midi=False)
     stage = compose(options, Notices(), lambda store: FakeRuntime())
@@ -82,10 +97,10 @@ def test_a_bad_option_value_is_told_and_the_window_opens_anyway(qtbot) -> None:
 def test_an_unknown_command_of_a_pad_is_told(qtbot) -> None:
     notices = Notices()
     stage = compose(Options(osc_port=0, midi=False), notices, lambda store: FakeRuntime())
-    stage.command("snapshot")
+    stage.command("explode")
     stage.command("reset")
     assert stage.runtime.commands == ["reset"]
-    assert "snapshot" in notices.take()[0].what
+    assert "explode" in notices.take()[0].what
     stage.errands.start()
     stage.stop()
 

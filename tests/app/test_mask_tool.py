@@ -153,6 +153,19 @@ def test_it_goes_on_from_the_mask_in_use_whoever_chose_it(drawn, settled, store,
     assert (mask[:, : width // 2 - 2] == 255).all() and mask[height // 2, round(0.9 * width)] == 255
 
 
+def test_a_mask_that_keeps_nothing_has_no_border(drawn, store, bridge) -> None:
+    page = drawn.masks
+    store.set("mask.source", "person", "osc")
+    bridge.pull()
+    assert (page.inpaint.shown(), page.feather.idle) == (True, False)
+    page.inpaint.edited.emit(False)
+    bridge.pull()
+    assert store.get("mask.inpaint") is False and page.feather.idle
+    store.set("canvas.zoom", 2.0, "osc")
+    bridge.pull()
+    assert not page.feather.idle, "the canvas still keeps the camera"
+
+
 def test_while_nothing_is_drawn_the_mouse_does_what_it_did(drawn, store, qtbot) -> None:
     qtbot.keyClick(drawn, Qt.Key.Key_Escape)
     assert drawn.program.pen is None and drawn.source.preview.pen is None and not drawn.masks.draw.shown()

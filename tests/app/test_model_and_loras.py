@@ -109,13 +109,19 @@ def test_a_step_list_is_pending_until_sent_and_a_refused_one_stays(window, bridg
 # --- LoRA slots -------------------------------------------------------------------------------------------
 
 
-def test_an_empty_slot_is_idle_in_its_panel_and_among_the_macros(window, bridge, store) -> None:
+def test_an_empty_slot_is_idle_in_its_panel_and_among_the_macros(window, bridge, store, qtbot) -> None:
+    window.deck.open("LoRA")
     slot, knob = window.loras.slots[1], window.macros.knobs["lora.2.strength"].bound.control
     assert (slot.picker.text, slot.strength.idle, knob.idle) == ("Empty", True, True)
     store.set("lora.2.file", "/loras/ink wash.safetensors", "osc")
     bridge.pull()
     assert (slot.picker.text, slot.strength.idle, knob.idle) == ("ink wash.safetensors", False, False)
     assert slot.picker.toolTip().startswith("/loras/ink wash.safetensors\n")
+    for word, region in (("All", "inside"), ("In", "outside"), ("Out", "everywhere")):
+        assert slot.region.text == word
+        qtbot.mouseClick(slot.region, Qt.MouseButton.LeftButton)
+        assert store.get("lora.2.region") == region
+        bridge.pull()
     assert window.macros.knobs["lora.1.strength"].bound.control.idle
     next(action for action in slot.picker.menu.actions() if action.text() == "Empty").trigger()
     bridge.pull()

@@ -7,6 +7,7 @@ import pytest
 from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 
+from engine.core.commands import TAKES
 from engine.stages.pictures import picture_path
 from engine.video.still import read_still
 from tests.app.fakes import RUNNING, flat
@@ -42,12 +43,18 @@ def test_only_a_picture_can_be_dropped(name, welcome, window, store) -> None:
     assert (store.get("extension.first") != "") is welcome
 
 
-@pytest.mark.parametrize(("entry", "level"), [("Output as it is now", 90), ("Camera as it is now", 30)])
-def test_the_picture_of_this_moment_can_be_taken(
-    entry, level, window, bridge, runtime, store, qtbot, tmp_path: Path, monkeypatch
+def test_the_output_as_it_is_now_is_taken_as_by_a_pad(window, runtime) -> None:
+    slots = {**window.pictures.slots.by_key, **window.masks.slots.by_key}
+    for command, key in TAKES.items():
+        choose(slots[key], "Output as it is now")
+        assert runtime.commands[-1] == command
+
+
+def test_the_camera_as_it_is_now_can_be_taken(
+    window, bridge, runtime, store, qtbot, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setenv("CUELIGHT_HOME", str(tmp_path))
-    slot = window.pictures.slots.by_key["extension.last"]
+    slot, entry = window.pictures.slots.by_key["extension.last"], "Camera as it is now"
     choose(slot, entry)
     assert store.get("extension.last") == "", "there was none yet"
     runtime.show(flat(30, 8, 70), None, flat(90, 8, 70))
@@ -58,7 +65,7 @@ def test_the_picture_of_this_moment_can_be_taken(
         return store.get("extension.last") != ""
 
     qtbot.waitUntil(taken, timeout=10_000)
-    assert (read_still(picture_path(store.get("extension.last"))).image == (level, 8, 70)).all()
+    assert (read_still(picture_path(store.get("extension.last"))).image == (30, 8, 70)).all()
 
 
 def test_the_same_key_frame_again_has_another_turn(window, store) -> None:

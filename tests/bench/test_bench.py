@@ -12,20 +12,23 @@ import torch
 
 from engine import bench
 from engine.bench import weights
+from engine.bench.compare import Comparison, compare
 from engine.bench.machine import UNKNOWN, commit, describe_machine
 from engine.bench.measure import HOST, Result, chunk_input, measure
-from engine.bench.plan import SUITE, Mode, Plan
+from engine.bench.plan import ROW_S, SUITE, Mode, Plan
 from engine.bench.report import lines, outline
 from engine.bench.roof import Roof, count_operations, measure_roof
 from engine.bench.stages import HINTS, STAGES
 from engine.bench.weights import RandomText, make_pipeline, random_pipeline
 from engine.cli import main
 from engine.core.errors import EngineError
+from engine.model.graphs import Graphs
 from engine.model.load import Pipeline
 from engine.model.pipelines import PIPELINES
 from engine.model.quantize import Float8Linear
 from engine.model.spec import Arch
 from engine.model.tae import TAE, TAEArch
+from tests.model.tape import TapeRecorder
 
 ARCH = Arch(dim=24, ffn_dim=40, heads=2, layers=2, vace_layers=(0,), text_len=8, text_dim=8, freq_dim=16)
 SMALL_TAE = TAEArch(encoder=4, decoder=(6, 5, 4, 3), blocks=1, encoder_blocks=0, subpixel=True, trim=0)
@@ -190,17 +193,81 @@ def test_the_list_ends_before_its_time_is_over_and_goes_on_after_an_error() -> N
     clock, measured = Clock(), []
     result = measure(tiny(), PLAN)
 
-    def run(plan: Plan) -> Result:
-        measured.append(plan)
+    def run(plan: Plan, until: float) -> Result:
+        measured.append(until)
         clock.now += 100
         if len(measured) == 2:
             raise EngineError("No memory.", "Take a smaller size.")
+        if len(measured) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate much")
         return replace(result, plan=plan)
 
-    document = bench.suite([PLAN] * 5, seconds=250, on_gpu=True, run=run, clock=clock)
+    told: list[int] = []
+    document = bench.suite(
+        [PLAN] * 6,
+        seconds=350,
+        on_gpu=True,
+        run=run,
+        clock=clock,
+        told=lambda rows: told.append(len(rows["rows"])),
+    )
     notes = [row.get("note") for row in document["rows"]]
-    assert notes == [None, "not measured: No memory.", bench.NO_TIME, bench.NO_TIME, bench.NO_TIME]
-    assert len(measured) == 2
+    assert notes[:2] == [None, "not measured: No memory."]
+    assert notes[2:] == ["not measured: OutOfMemoryError: CUDA out of memory.", *[bench.NO_TIME] * 3]
+    assert measured == [ROW_S, 100 + ROW_S, 200 + ROW_S]  # each has its share
+    assert told == [1, 2, 3, 4, 5, 6]  # what there is, after every row
+    assert bench.measured_rows(document) == 1
+
+
+def test_the_whole_list_can_be_walked_with_small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, compared = measure(tiny(), PLAN), compare(tiny(), PLAN, until=0.0)
+    assert len(compared.ours_ms) == 2 < PLAN.chunks
+    walked: list[Plan] = []
+
+    def run(plan: Plan, until: float) -> Result | Comparison:
+        walked.append(plan)
+        return replace(compared if plan.against else result, plan=plan)
+
+    document = bench.suite(on_gpu=True, run=run)
+    assert walked == list(SUITE) and bench.measured_rows(document) == len(SUITE)
+    asked = {(plan.pipeline, plan.picture, plan.mode) for plan in SUITE}
+    assert {
+        ("longlive", (368, 640), "depth"), ("longlive", (480, 832), "none"), ("krea", (320, 576), "none"),
+    } <= asked  # fmt: skip
+    assert any(plan.seconds >= 60 for plan in SUITE) and any(plan.precision == "fp8" for plan in SUITE)
+
+
+def test_a_measurement_ends_at_its_instant_or_goes_on_for_its_seconds() -> None:
+    assert measure(tiny(), replace(PLAN, chunks=9), until=0.0).measured == 2
+    longer = measure(tiny(), replace(PLAN, chunks=2, seconds=0.5))
+    assert longer.measured >= 2 and longer.chunk_ms["mean"] * longer.measured >= 500
+    with pytest.raises(EngineError, match="too much"):
+        Plan(seconds=1e9)
+
+
+def test_recorded_passes_are_measured_and_counted() -> None:
+    pipeline = replace(tiny(), graphs=Graphs(TapeRecorder()))
+    result = measure(pipeline, replace(PLAN, graphs=True, warm_up=8))
+    assert result.recorded >= 3 and result.refused == ""
+    assert f"recordings        {result.recorded}" in "\n".join(lines(result))
+    assert result.stages_ms["denoise"] > 0  # stages are listened to without them
+
+
+def test_graphs_need_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "best_device", lambda: (CPU, torch.float32))
+    with pytest.raises(EngineError, match="CUDA graphs cannot"):
+        make_pipeline(Plan("pocket", graphs=True))
+
+
+def test_without_a_gpu_the_command_says_so_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "best_device", lambda: (CPU, torch.float32))
+    place = tmp_path / "gpu.json"
+    assert main(["bench", "--gpu", "--json", str(place)]) == 1
+    said = capsys.readouterr().out
+    assert bench.NO_GPU in said and f"0 of {len(SUITE)} rows measured" in said
+    assert len(json.loads(place.read_text("utf-8"))["rows"]) == len(SUITE)
 
 
 def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from controllers.binding import COMMANDS, Binding
+from controllers.binding import Binding
+from engine.core.commands import COMMANDS
 from engine.core.errors import ControllerError
 from engine.core.parameters import TABLE
 from tests.controllers.hands import cc

@@ -332,6 +332,56 @@ def test_commands_fire_once_per_press_and_their_faults_stay_inside() -> None:
     assert fired == ["snapshot", "snapshot"]
 
 
+def learned_command(*signals: ControlSignal) -> tuple[list[str], Router]:
+    """A router that heard `signals` while it learned a snapshot, and what it asked for."""
+    fired: list[str] = []
+    router = Router(Store(), on_command=fired.append, clock=lambda: 0.0)
+    router.start_learn("command.snapshot")
+    for signal in signals:
+        router.handle(signal)
+    assert router.learn_state().phase == "learned"
+    return fired, router
+
+
+def test_a_knob_that_learned_a_command_fires_when_it_crosses_the_half() -> None:
+    fired, router = learned_command(cc(10, 50), cc(20, 50), cc(30, 50))
+    for raw in (40, 63, 64, 90, 127, 80, 63, 0, 63, 65):
+        router.handle(cc(raw, 50))
+    assert fired == ["snapshot", "snapshot"]
+
+
+def test_the_press_that_is_learned_is_not_played_when_it_goes_on() -> None:
+    fired, router = learned_command(cc(70, 50), cc(90, 50), cc(110, 50))
+    for raw in (120, 127, 100, 0):
+        router.handle(cc(raw, 50))
+    assert fired == []
+    router.handle(cc(127, 50))
+    assert fired == ["snapshot"]
+
+
+def test_a_pad_let_go_while_learning_is_no_pad_that_only_sends_releases() -> None:
+    fired: list[str] = []
+    router = Router(Store(), on_command=fired.append, clock=lambda: 0.0)
+    router.handle(note(40))
+    router.start_learn("command.reset")
+    router.handle(note(40, on=False))
+    assert router.learn_state().phase == "listening"
+    router.handle(note(40))
+    router.handle(note(40, on=False))
+    assert [binding.type for binding in router.bindings] == ["note"]
+    assert fired == []
+    router.handle(note(40))
+    router.handle(note(40, on=False))
+    assert fired == ["reset"]
+
+
+def test_a_pad_that_only_sends_releases_fires_on_them() -> None:
+    fired, router = learned_command(note(40, on=False))
+    router.handle(note(40, on=False))
+    router.handle(note(40, on=False))
+    assert fired == ["snapshot", "snapshot"]
+
+
 # Learn
 
 
@@ -383,6 +433,8 @@ def test_cancel_and_unknown_keys() -> None:
     _, router = rig()
     with pytest.raises(ParameterError, match=r"vace\.context_scal"):
         router.start_learn("vace.context_scal")
+    with pytest.raises(ParameterError, match=r"command\.explode"):
+        router.start_learn("command.explode")
     router.start_learn("command.reset")
     router.cancel_learn()
     assert router.learn_state().phase == "cancelled"

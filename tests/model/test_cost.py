@@ -69,8 +69,8 @@ def costs(effort: Effort) -> float:
     return 0.1 + 0.1 * effort.steps + 0.03 * effort.hinted
 
 
-def every(steps: int) -> str:
-    return "every"
+def every(steps: int) -> Effort:
+    return Effort(steps, "every")
 
 
 FOUR = efforts(4, every)
@@ -78,9 +78,9 @@ FOUR = efforts(4, every)
 
 def test_the_ladder_goes_from_what_the_model_wants_to_one_step() -> None:
     assert [effort.steps for effort in FOUR] == [4, 3, 2, 1]
-    proven = efforts(4, lambda steps: "one" if steps == 4 else "every")
+    proven = efforts(4, lambda steps: Effort(steps, "one" if steps == 4 else "every", clean=steps < 4))
     assert [effort.hinted for effort in proven] == [1, 3, 2, 1]
-    assert proven[0].text == "4 steps, hints at 1" and FOUR[3].text == "1 step"
+    assert proven[0].text == "4 steps, hints at 1, no clean pass" and FOUR[3].text == "1 step"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from engine.model.policies import (
     SinkWindow,
 )
 from engine.model.rope import rope_table, rotate
+from engine.model.savings import ALL, Savings
 from engine.model.spec import Arch
 from engine.model.stream import LatentStream
 from engine.model.wan import CausalWan, CrossCache
@@ -44,7 +45,9 @@ def small() -> CausalWan:
     return filled(lambda: CausalWan(SMALL), salt=5)
 
 
-def stream_of(dit: CausalWan, policy: Policy, latents: int = 3, attend: Attend = attend) -> LatentStream:
+def stream_of(
+    dit: CausalWan, policy: Policy, latents: int = 3, attend: Attend = attend, savings: Savings = ALL
+) -> LatentStream:
     return LatentStream(
         dit,
         policy,
@@ -53,6 +56,7 @@ def stream_of(dit: CausalWan, policy: Policy, latents: int = 3, attend: Attend =
         device="cpu",
         dtype=torch.float32,
         attend=attend,
+        savings=savings,
     )
 
 
@@ -398,6 +402,24 @@ def test_scale_zero_and_a_fresh_branch_are_no_vace(small: CausalWan) -> None:
         assert not torch.allclose(at_zero.predict(x, 700.0, context=context), expected, atol=1e-3)
         for stream in (without, at_zero, fresh):
             stream.finish(clean)
+
+
+@pytest.mark.parametrize("name", ["LongLive", "Reward Forcing", "MemFlow"])
+def test_passes_over_finished_latents_end_with_the_last_keys_they_leave(name: str, small: CausalWan) -> None:
+    text, other = text_of(small), text_of(small, seed=2)
+    fed: list[int] = []
+    handle = small.blocks[-1].ffn.register_forward_hook(lambda *given: fed.append(1))
+    left, counted = [], []
+    for savings in (ALL, replace(ALL, leaving=False)):
+        fed.clear()
+        stream = stream_of(small, POLICIES[name], savings=savings)
+        play(stream, text, 3, 5)
+        stream.recache(other)
+        left.append((stream.cache.k_LBMHD, stream.cache.v_LBMHD))
+        counted.append(len(fed))
+    handle.remove()
+    assert counted[0] == 5 < counted[1]  # the denoising calls alone
+    assert all(torch.equal(ours, whole) for ours, whole in zip(*left, strict=True))
 
 
 def test_chunks_out_of_turn_or_of_another_length_are_refused(small: CausalWan) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from engine.model.latent_space import State
 from engine.model.tae import LIGHTTAEW2_1, POCKET_TAE, TAE, TAEArch
-from engine.model.tae_joined import Conv, joined
+from engine.model.tae_joined import Apart, Conv, Pairs, Stream, joined
 from engine.parity.golden import filled
 
 PUBLIC = TAEArch(encoder=6, decoder=(8, 6, 4, 4), blocks=2, encoder_blocks=1)
@@ -82,10 +82,26 @@ def test_a_decoder_plays_with_fewer_products(arch: TAEArch, share: float) -> Non
             plain += [(p, size * times) for p in layer.parameters() if p.dim() == 4]
     size = times = 1
     for step in joined(vae.decoder):
+        if isinstance(step, Pairs):
+            fast.append((step.weight, size * times // 2))
         for conv in [step] if isinstance(step, Conv) else getattr(step, "convs", []):
             fast.append((conv.weight, size * times))
             times, size = times * conv.grows, size * (4 if conv.doubles else 1)
     assert products(fast) < share * products(plain)
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_large_feature_maps_are_not_moved_about(arch: TAEArch) -> None:
+    vae = network(arch).requires_grad_(False)
+    encoder, decoder = joined(vae.encoder), joined(vae.decoder)
+    assert isinstance(encoder[0], Apart) and isinstance(decoder[-1], Pairs)
+    x = draw(4, 3, 16, 24, seed=6)
+    first, pool = vae.encoder[0], vae.encoder[2]
+    usual = vae.encoder[3](pool(torch.relu(first(x))))
+    nothing = Stream(1, None, still=False)
+    assert (encoder[0](x, nothing) - usual).abs().max() < SAME
+    y = draw(2, decoder[-1].weight.shape[1], 6, 8, seed=7)
+    assert (decoder[-1](y, nothing) - vae.decoder[-1](y)).abs().max() < SAME
 
 
 def test_weights_that_change_are_joined_anew() -> None:

@@ -47,7 +47,7 @@ def test_latents_and_pictures_for_the_decoder_are_cut_alike() -> None:
     pictures = seen.repeat(4, 0).repeat(8, 1).repeat(8, 2).astype(np.uint8)
     pairs = Pairs(latents, latents, pictures[None, ..., None].repeat(2, 0).repeat(3, 4))
     cut, video = sample(pairs, 5, np.random.default_rng(0))
-    assert cut.shape == (5, CHUNK, 16, CROP, CROP) and video.shape == (5, 4 * CHUNK, 3, 8 * CROP, 8 * CROP)
+    assert cut.shape == (5, 6, 16, CROP, CROP) and video.shape == (5, 24, 3, 8 * CROP, 8 * CROP)
     for latent, picture in zip(cut, video, strict=True):
         first = int(latent[0, 0, 0, 0].item())
         frame, (column, row) = first // 1000, divmod(first % 1000, 28)

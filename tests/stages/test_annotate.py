@@ -50,7 +50,8 @@ class Drawings:
         self.lost: set[str] = set()
         self.faults: dict[str, Exception] = {}
 
-    def make(self, name: str) -> Drawing:
+    def make(self, name: str, bodies: object = None) -> Drawing:
+        del bodies
         self.made.append(Drawing(name, self))
         return self.made[-1]
 
@@ -97,14 +98,14 @@ def show() -> Iterator[Show]:
 EVERY: dict[str, Value] = {
     "annotator.name": "gray", "annotator.detail": 0.2, "annotator.gain": 0.9, "annotator.second": "depth",
     "annotator.second_gain": 0.3, "annotator.smoothing": 0.4, "annotator.hold": 7, "mask.source": "face",
-    "mask.invert": True, "mask.grow": 0.05, "canvas.keep": False,
+    "mask.invert": True, "mask.grow": 0.05, "canvas.keep": False, "mask.inpaint": False,
 }  # fmt: skip
 
 
 def test_every_value_of_the_table_reaches_the_drawing(show: Show) -> None:
     show.store.set_many(EVERY, "gui")
     assert control_settings(show.store.snapshot()) == ControlSettings(
-        "gray", 0.2, 0.9, "depth", 0.3, 0.4, 7, "face", True, 0.05, False
+        "gray", 0.2, 0.9, "depth", 0.3, 0.4, 7, "face", True, 0.05, False, False
     )
 
 
@@ -115,6 +116,15 @@ def test_a_second_annotator_and_a_mask_are_composed_live(show: Show) -> None:
     assert made.control is not None and made.mask is not None
     assert (made.control[made.mask == 255] == 150).all()
     assert (made.control[made.mask == 0] == CAMERA[made.mask == 0]).all()
+
+
+def test_a_mask_may_be_a_region_only(show: Show) -> None:
+    show.set(annotator__name="gray", mask__source="person")
+    kept = show.see()
+    show.set(mask__inpaint=False)
+    made = show.see()
+    assert made.mask is None and (made.control == 100).all()
+    assert kept.mask is not None and np.array_equal(made.region, kept.mask)
 
 
 def test_values_changed_during_the_show_are_heard_with_the_next_frame(show: Show) -> None:

@@ -1,5 +1,6 @@
 """From camera frames to chunks: annotate, prompt and engine ticked by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -459,6 +460,11 @@ def test_chunk_input_speaks_with_one_voice() -> None:
     assert (united.mask[:, :, :4] == 255).all() and not united.mask[:, :, 4:].any()
     assert (united.control[0, :, 1:4] == 128).all(), "no old pixel is left where another frame generates"
     assert (united.control[2, :, 2] == 2).all()
+    region = flat(9)[..., 0]
+    parted = chunk_input([*old, *[replace(frame, region=region) for frame in old]])
+    assert parted.mask is None and parted.region is not None
+    assert parted.region.shape == (6, *region.shape) and (parted.region == 9).all()
+    assert chunk_input(old).region is None
     hole = chunk_input([old[0], control_frame(1, "edges", None), old[2]])
     assert hole.control is not None
     assert [int(np.mean(c)) for c in hole.control] == [0, 2, 2]

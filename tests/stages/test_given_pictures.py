@@ -227,6 +227,8 @@ def test_a_mask_that_was_asked_for_and_is_missing_is_known() -> None:
     assert not with_pictures(chunk(), given(), Extension(), store.snapshot()).wanted_mask
     store.set("mask.file", "gone.png", "test")
     assert with_pictures(chunk(), given(), Extension(), store.snapshot()).wanted_mask
+    store.set("mask.inpaint", False, "test")
+    assert not with_pictures(chunk(), given(), Extension(), store.snapshot()).wanted_mask
 
 
 # --- key frames ---------------------------------------------------------------------------------------------

@@ -380,6 +380,16 @@ def test_a_mask_of_another_size_waits_for_its_session(desk: ControlDesk) -> None
     assert desk.annotate(IMAGE, ControlSettings("gray"), still=np.zeros((4, 4), np.uint8)).mask is None
 
 
+def test_a_mask_that_is_no_inpainting_is_a_region_and_touches_nothing(desk: ControlDesk) -> None:
+    wanted = ControlSettings("gray", mask="person")
+    kept = desk.annotate(IMAGE, wanted, still=still())
+    free = desk.annotate(IMAGE, replace(wanted, inpaint=False), still=still())
+    assert free.mask is None and free.control is not None and (free.control == 100).all()
+    assert kept.mask is not None and np.array_equal(kept.region, kept.mask)
+    assert np.array_equal(free.region, kept.mask)
+    assert desk.annotate(IMAGE, ControlSettings("gray")).region is None
+
+
 CORNER = placed((HEIGHT, WIDTH), (HEIGHT, WIDTH), Framing(zoom=2.0, x=-1.0, y=-1.0))
 INSIDE = (slice(0, HEIGHT // 2), slice(0, WIDTH // 2))
 
@@ -414,6 +424,16 @@ def test_the_canvas_composes_with_both_masks(desk: ControlDesk) -> None:
     led[:4] = led[:, :6] = False
     assert (drawn.control[led] == 100).all() and (drawn.control[wanted & ~led] == 128).all()
     assert np.array_equal(drawn.control[~wanted], place.picture(IMAGE)[~wanted])
+    own = np.zeros((HEIGHT, WIDTH), bool)
+    own[: HEIGHT // 2] = True
+    own[4:, 6 : 6 + 12] = True
+    assert np.array_equal(drawn.region == 255, own), "a LoRA tells the person from what lies around"
+    bare = desk.annotate(IMAGE, ControlSettings("gray", mask="person", inpaint=False), place, still())
+    assert np.array_equal(bare.mask, place.outside()) and np.array_equal(bare.region, drawn.region)
+
+
+def test_without_a_mask_of_its_own_a_canvas_parts_the_picture(desk: ControlDesk) -> None:
+    assert np.array_equal(desk.annotate(IMAGE, ControlSettings("gray"), CORNER).region, CORNER.outside())
 
 
 def test_who_drew_is_told_with_the_gains(desk: ControlDesk, studio: Studio) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from engine.core.parameters import row
 from engine.video.annotators import make_annotator
-from engine.video.layout import PARTS, Box, Layout, carried, outline
+from engine.video.layout import PARTS, POINT, RADIUS, Box, Layout, carried, outline
 from engine.video.people import Body
 from tests.video.films import photo
 
@@ -34,6 +34,17 @@ def test_a_black_outline_on_white_of_vaces_thickness(size: tuple[int, int], thic
     rows = np.nonzero(picture[:, width // 2, 0] == 0)[0]
     assert rows[0] == pytest.approx(height / 4, abs=thick)
     assert (picture[height // 3, width // 3] == 255).all(), "nothing is filled"
+
+
+def test_a_point_is_a_small_ring_wherever_it_is_and_of_whatever_size_the_box() -> None:
+    one, other = (outline(Box(0.25, 0.5, side, side, shape="point"), 100, 200) for side in (0.1, 0.9))
+    assert np.array_equal(one, other)
+    rows, columns = np.nonzero(one[..., 0] == 0)
+    assert (rows.mean(), columns.mean()) == pytest.approx((50, 50), abs=0.5)
+    away = np.hypot(rows - 50, columns - 50)
+    assert np.ptp(away) < 3 and away.mean() == pytest.approx(100 * RADIUS, abs=1)
+    assert row("layout.shape").choices == (Box().shape, POINT)
+    assert (outline(Box(0.0, 0.5, shape=POINT), 100, 200)[:, 100:] == 255).all()
 
 
 def test_past_the_edge_it_is_cut_off() -> None:
