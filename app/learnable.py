@@ -43,10 +43,10 @@ class Learnable:
         widget.customContextMenuRequested.connect(lambda at: self.open_menu(widget, at))
         self._tip(widget)
 
-    def adopt_entry(self, menu: QMenu, entry: QAction) -> None:
-        """The same for one entry of another menu: a right-click on it chooses nothing, but opens this one."""
+    def adopt_entry(self, widget: QWidget, menu: QMenu, entry: QAction) -> None:
+        """The same for one entry of the menu of `widget`: a right-click opens this and chooses nothing."""
         menu.setToolTipsVisible(True)
-        menu.installEventFilter(_EntryClicks(menu, entry, self))
+        menu.installEventFilter(_EntryClicks(widget, menu, entry, self))
         self._tip(entry)
 
     def join(self, other: "Learnable") -> None:
@@ -120,9 +120,9 @@ class Learnable:
 class _EntryClicks(QObject):
     """Right-clicks on one entry of a menu, which else would choose it like a left one."""
 
-    def __init__(self, menu: QMenu, entry: QAction, learnable: Learnable) -> None:
+    def __init__(self, widget: QWidget, menu: QMenu, entry: QAction, learnable: Learnable) -> None:
         super().__init__(menu)
-        self._menu, self._entry, self._learnable = menu, entry, learnable
+        self._widget, self._menu, self._entry, self._learnable = widget, menu, entry, learnable
 
     def eventFilter(self, _watched: QObject, event: QEvent) -> bool:
         if event.type() not in (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease):
@@ -132,5 +132,7 @@ class _EntryClicks(QObject):
         if click.button() != Qt.MouseButton.RightButton or self._menu.actionAt(at) != self._entry:
             return False
         if event.type() == QEvent.Type.MouseButtonRelease:
-            self._learnable.open_menu(self._menu, at)
+            there = self._widget.mapFromGlobal(self._menu.mapToGlobal(at))
+            self._menu.close()  # or it stays in front of what is learned, and takes the Esc that ends it
+            self._learnable.open_menu(self._widget, there)
         return True

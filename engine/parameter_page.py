@@ -43,7 +43,7 @@ def _commands() -> list[str]:
         "## Commands",
         "",
         "A command does something once: at its OSC address without a value, or with anything but 0; "
-        "or by a pad, whose binding in a mapping file has it as its key.",
+        "or by a pad that has learned it: right-click its button or its menu entry.",
         "",
         "| key | OSC address | what it does |",
         "|---|---|---|",

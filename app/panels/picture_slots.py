@@ -94,7 +94,7 @@ class PictureSlot(QWidget):
         self.take = Learnable(
             command_key(self._take_command), bridge, self.picker, command_tooltip(self._take_command)
         )
-        self.take.adopt_entry(self.picker.menu, self.picker.output)
+        self.take.adopt_entry(self.picker, self.picker.menu, self.picker.output)
         self.row.bound.join(self.take)
         line.addWidget(self.row, 1)
         bridge.watch(key, self._show_file)

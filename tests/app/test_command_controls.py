@@ -131,7 +131,9 @@ def test_a_picture_tells_of_its_row_and_of_its_command(window, bridge, router, c
     assert texts(shown.row.bound.menu(window)).count("Learn MIDI") == 2
 
 
-def test_a_right_click_on_the_entry_opens_the_menu_and_takes_nothing(window, runtime, qtbot) -> None:
+def test_a_right_click_on_the_entry_opens_the_menu_and_takes_nothing(
+    window, bridge, hands, runtime, qtbot
+) -> None:
     window.deck.open("Image")
     picker = slot(window, "take_reference_1").picker
     picker.open_menu()
@@ -139,10 +141,13 @@ def test_a_right_click_on_the_entry_opens_the_menu_and_takes_nothing(window, run
     qtbot.mouseClick(picker.menu, Qt.MouseButton.RightButton, pos=at)
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu) and menu is not picker.menu
+    assert not picker.menu.isVisible()
     assert texts(menu)[:2] == ["Output as reference 1", "Learn MIDI"]
-    assert runtime.commands == []
+    choose(menu, "Learn MIDI")
     menu.close()
-    picker.menu.close()
+    bridge.pull()
+    assert hands.lamp("command.take_reference_1").listening
+    assert runtime.commands == []
 
 
 def test_a_right_click_on_a_button_opens_the_menu_and_sends_nothing(window, runtime, qtbot) -> None:
