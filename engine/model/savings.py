@@ -21,4 +21,6 @@ class Savings:
 
 
 ALL = Savings()
+WHOLE = Savings(leaving=False)
+"""For whoever wants to see what a pass over finished latents would give to the end."""
 NONE = Savings(tables=False, text=False, gray=False, leaving=False, threads=False)

@@ -13,6 +13,7 @@ from torch import Tensor
 from engine.model.latent_space import State
 from engine.model.noise import mixed
 from engine.model.policies import SinkWindow
+from engine.model.savings import WHOLE
 from engine.model.schedule import Schedule, Step, denoised, noised
 from engine.model.stream import LatentStream
 from engine.model.tae import TAE
@@ -51,6 +52,7 @@ class _Chain:
             latents_per_chunk=largest_chunk,
             device="cpu",
             dtype=torch.float32,
+            savings=WHOLE,
             vace_attend=attend_with_padding,
         )
         self.schedule = Schedule(self.config["timestep_shift"])

@@ -24,6 +24,7 @@ from engine.model.policies import (
     Rewrite,
     SinkWindow,
 )
+from engine.model.savings import WHOLE
 from engine.model.schedule import Schedule, denoised, noised
 from engine.model.stream import LatentStream
 from engine.model.wan import CausalWan, CrossCache
@@ -90,6 +91,7 @@ class StreamReplay:
             latents_per_chunk=noise.shape[1],
             device="cpu",
             dtype=torch.float32,
+            savings=WHOLE,
             attend=self.phantoms,
             vace_attend=attend_with_padding if padded else attend,
         )
