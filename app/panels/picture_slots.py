@@ -4,17 +4,16 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, QObject, QPointF, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QPainter, QPaintEvent
+from PySide6.QtCore import QMimeData, QObject, Signal
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QPaintEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
 from app import theme
 from app.bridge import Bridge
 from app.controls.choices import Picker
 from app.file_dialog import file_dialog
-from app.hands import Lamp
 from app.learnable import Learnable
-from app.painting import draw_map_dot
+from app.map_dot import MapDot
 from app.panels.frame import OneLine, secondary_label
 from app.parameter_widgets import ParameterRow
 from app.wording import command_tooltip, tooltip
@@ -43,24 +42,15 @@ class PicturePicker(Picker):
 
     def __init__(self) -> None:
         super().__init__()
-        self._lamp, self._clock = Lamp(), 0.0
+        self.dot = MapDot(self)
         self.offer([("", "None")], ("File…", self.file_wanted.emit))
         self.output = self.menu.addAction("Output as it is now", self.output_wanted.emit)
         self.menu.addAction("Camera as it is now", self.camera_wanted.emit)
         self.show_value("")
 
-    def show_lamp(self, lamp: Lamp, clock: float) -> None:
-        """Show what the hands do with the entry that takes the output."""
-        if lamp != self._lamp or lamp.listening:
-            self._lamp, self._clock = lamp, clock
-            self.update()
-
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: D102
         super().paintEvent(event)
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        draw_map_dot(painter, QPointF(self.width() - 7, 7), self._lamp, self._clock)
-        painter.end()
+        self.dot.paint()
 
     def name_of(self, value: str) -> str:
         """A file is called by its name, a mask that was drawn is called so; the rest is in the tooltip."""
@@ -92,7 +82,7 @@ class PictureSlot(QWidget):
         line.addWidget(self.sign)
         self.row = ParameterRow(key, bridge, "nowhere", self.picker)
         self.take = Learnable(
-            command_key(self._take_command), bridge, self.picker, command_tooltip(self._take_command)
+            command_key(self._take_command), bridge, self.picker.dot, command_tooltip(self._take_command)
         )
         self.take.adopt_entry(self.picker, self.picker.menu, self.picker.output)
         self.row.bound.join(self.take)
