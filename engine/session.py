@@ -46,6 +46,7 @@ from engine.model.schedule import Step, clean_estimate, noised
 from engine.model.speech import Speech
 from engine.model.stream import LatentStream
 from engine.model.text import Conditioning
+from engine.model.threads import threads_for
 from engine.model.vace import References
 from engine.model.wan import CrossCache
 from engine.modes import mode_of
@@ -183,12 +184,15 @@ class Session:
             self._loras.region(slot, region)
         self._loras.cover(share_of(chunk.region) if self._loras.parted else 0.0)
         self._loras.apply()
-        told = self._speech.next(conditioning, settings.transition, settings.blend, self._loras.text_changes)
-        if told.arrived:
-            with exact(self.pipeline.dit):  # the stream looks back at it for long, as at its first chunk
-                self._stream.recache(told.text)
-        with exact(self.pipeline.dit) if self._first else nullcontext():
-            work = self._make(chunk, live, settings, told.text, emit)
+        arch, shared = self.pipeline.spec.arch, not self._savings.threads
+        with nullcontext() if shared else threads_for(arch, self.device):
+            changes = self._loras.text_changes
+            told = self._speech.next(conditioning, settings.transition, settings.blend, changes)
+            if told.arrived:
+                with exact(self.pipeline.dit):  # the stream looks back at it for long, as at its first chunk
+                    self._stream.recache(told.text)
+            with exact(self.pipeline.dit) if self._first else nullcontext():
+                work = self._make(chunk, live, settings, told.text, emit)
         if usual and not told.arrived:
             self._costs.observe(work, time.perf_counter() - began)
 

@@ -10,7 +10,7 @@ from engine.adherence.measure import BETTER, Scores
 ABOUT = {
     "edge_f": "lines of the picture within 2 pixels of the control's, F-score",
     "depth_rmse": "depth read from the picture against the true one, scale and shift fitted per picture",
-    "mask_ssim": "subject read from the picture against the mask, structural similarity",
+    "mask_ssim": "the subject (inpainting: what was changed) against the mask, structural similarity",
     "pose_pck": "joints read from the picture within 0.2 body lengths of where they should be",
     "material_accuracy": "pictures whose material is read as the prompt's",
     "palette_distance": "colours against the true render's (real: the subject's tint and the word's), Lab",

@@ -1,4 +1,4 @@
-"""The passes of a transformer through one cache: with the threads that serve best, and from recordings.
+"""The passes of a transformer through one cache, as they are or from recordings.
 
 Knows what a pass is given and how it is run here; when there is one, and what becomes of it, is the stream's.
 """
@@ -6,7 +6,6 @@ Knows what a pass is given and how it is run here; when there is one, and what b
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -20,7 +19,6 @@ from engine.model.policies import CachePlan
 from engine.model.quantize import Float8Linear
 from engine.model.savings import Savings
 from engine.model.tables import Tables
-from engine.model.threads import Threads
 from engine.model.vace import References
 from engine.model.wan import CausalWan, CrossCache, Hints
 
@@ -58,8 +56,6 @@ class Passes:
         self._savings = savings
         self._graphs = graphs if savings.tables and savings.text else None  # else plans are looked at inside
         self._layers = tuple(dit.modules())
-        on_processor = cache.k_LBMHD.device.type == "cpu"
-        self._threads = Threads() if on_processor and savings.threads else None
 
     def flow(self, plan: CachePlan, given: Pass, *, leaving: bool = False) -> Tensor:
         """The network's output. `leaving`: only what the pass leaves in the cache is wanted."""
@@ -84,9 +80,7 @@ class Passes:
             )
             return flow
 
-        branch = given.context is not None and given.hints is None
-        with self._sharing((given.x.shape[1], branch, leaving)):
-            return self._run(("flow", plan.write, plan.read, leaving), compute, given)
+        return self._run(("flow", plan.write, plan.read, leaving), compute, given)
 
     def hints(self, given: Pass) -> Hints:
         """What the branch gives to the main stack in such a pass; it needs a context."""
@@ -105,8 +99,7 @@ class Passes:
                 inside=now.inside,
             )
 
-        with self._sharing("hints"):
-            return self._run("hints", compute, given)
+        return self._run("hints", compute, given)
 
     def _run(self, kind: Hashable, compute: Callable[[Pass], _Made], given: Pass) -> _Made:
         """One pass, played from its recording where there are any.
@@ -121,7 +114,3 @@ class Passes:
         worn = tuple(hook for layer in self._layers for hook in layer._forward_hooks)
         exactly = any(isinstance(layer, Float8Linear) and layer.exact for layer in self._layers)
         return self._graphs.run((kind, self._cache.k_LBMHD.data_ptr(), worn, exactly), compute, given)
-
-    def _sharing(self, kind: Hashable) -> AbstractContextManager[object]:
-        """For as long as one pass of a kind takes: as many threads as serve it best."""
-        return nullcontext() if self._threads is None else self._threads.chosen(kind)

@@ -9,8 +9,8 @@ class Savings:
 
     `tables`: positions of a plan that comes back. `text`: keys and values of a text that is said again.
     `gray`: the encoded inactive stream of a control without a mask. `leaving`: passes over finished latents
-    end with the last keys and values that they leave. `threads`: on a processor the transformer runs with as
-    many as serve it best, not always with all. The autoencoder's own is `TAE.joins`.
+    end with the last keys and values that they leave. `threads`: on a processor a small network runs on one
+    thread, not on all (`engine.model.threads`). The autoencoder's own is `TAE.joins`.
     """
 
     tables: bool = True

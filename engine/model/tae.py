@@ -29,7 +29,6 @@ from engine.model.latent_space import (
 )
 from engine.model.tae_joined import Step, joined, run
 from engine.model.tae_layers import MemoryBlock, SoftClamp, TimeGrow, TimePool
-from engine.model.threads import Threads
 
 __all__ = [
     "FRAMES_PER_LATENT", "LATENT_CHANNELS", "LIGHTTAEW2_1", "POCKET_TAE", "SPATIAL_FACTOR", "TAE", "TAEW2_1",
@@ -137,12 +136,8 @@ class TAE(nn.Module):
         self.encoder = _encoder(arch)
         self.decoder = _decoder(arch)
         self.joins = True
-        """Whether what plays runs with joined steps, on a processor with as many threads as serve it best.
-
-        Off is the layout as it stands, slower and the same.
-        """
+        """Whether what plays runs with joined steps; off is the layout as it stands, slower and the same."""
         self._joined: dict[str, tuple[_Print, tuple[Step, ...]]] = {}
-        self._threads = Threads()
 
     def frames_for(self, latents: int, first: bool) -> int:
         """How many pictures encode to this many latents: four each, also at the start of a stream."""
@@ -201,11 +196,7 @@ class TAE(nn.Module):
         network = self.encoder if side == "encoder" else self.decoder
         if not self.joins or _learns(network, x_BFCHW):
             return _run(network, x_BFCHW, state, still=still)
-        steps = self._steps(side, network)
-        if x_BFCHW.device.type != "cpu":
-            return run(steps, x_BFCHW, state, still=still)
-        with self._threads.chosen((side, x_BFCHW.shape)):
-            return run(steps, x_BFCHW, state, still=still)
+        return run(self._steps(side, network), x_BFCHW, state, still=still)
 
     def _steps(self, side: str, network: nn.Sequential) -> tuple[Step, ...]:
         """The joined steps of a side: made once, and again where its weights are others."""
