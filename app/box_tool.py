@@ -5,11 +5,11 @@ A point has no size: it goes wherever the mouse is.
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QObject, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
 from app import theme
-from app.bridge import Bridge
+from app.mouse_tool import MouseTool
 from app.pen import Point
 from app.ways import Way, within
 from engine.core.parameters import row
@@ -21,26 +21,13 @@ _NEAR = 0.04  # a corner is taken from so far away, in parts of the picture
 _PER_NOTCH = 1.08
 
 
-class BoxTool(QObject):
-    """Whether the box is dragged with the mouse; `changed` says that the switch was turned."""
-
-    changed = Signal()
-
-    def __init__(self, bridge: Bridge) -> None:
-        super().__init__()
-        self.on = False
-        self._bridge = bridge
+class BoxTool(MouseTool):
+    """The box, dragged with the mouse."""
 
     @property
     def box(self) -> Box:
         """The box as the rows have it."""
         return layout_box(self._bridge.snapshot())
-
-    def switch(self, on: bool) -> None:
-        """Begin or end dragging."""
-        if on != self.on:
-            self.on = on
-            self.changed.emit()
 
     def move(self, x: float, y: float) -> None:
         """Put the box's middle here."""

@@ -1,11 +1,10 @@
 """A command that a hand gives: obeyed, and told where it is not."""
 
 from app.notices import Notices
+from engine.core.commands import SNAPSHOT
 from engine.core.errors import ParameterError
 from engine.core.paths import recordings_dir
 from engine.runtime import Runtime
-
-SNAPSHOT = "snapshot"
 
 
 def obey(name: str, runtime: Runtime, notices: Notices) -> None:

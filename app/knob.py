@@ -18,13 +18,13 @@ from PySide6.QtGui import (
     QRadialGradient,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QWidget
 
 from app import theme
-from app.hands import Lamp
-from app.painting import draw_badge, draw_map_dot
+from app.controls.ranged import Ranged
+from app.map_dot import MapDot
+from app.painting import draw_badge
 from app.wording import value_text
-from engine.core.parameters import Parameter, Value
+from engine.core.parameters import Parameter
 
 FULL_TURN_PX = 220.0  # pixels of drag from low to high
 WHEEL_STEP = 1 / 50  # of the range per notch
@@ -34,51 +34,22 @@ _DRAWN_DIGITS = 4
 _MARK_PX = 24  # the badge left of the name, and as much for the map dot at its right
 
 
-class Knob(QWidget):
+class Knob(Ranged):
     """One macro knob with name, value, latency badge, map dot and the ghost of the hardware's position."""
 
     edited = Signal(object)
 
     def __init__(self, row: Parameter, label: str = "") -> None:
-        super().__init__()
-        self._row = row
+        super().__init__(row)
         self._label = label or row.label
-        self._value: Value = row.default
-        self._norm = row.normalized(row.default)
-        self._lamp = Lamp()
-        self.idle = False
+        self.dot = MapDot(self)
         self._dragged_from: float | None = None
-        self._clock = 0.0
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.SizeVerCursor)
         self.setMinimumSize(68, 124)
 
     def sizeHint(self) -> QSize:  # noqa: D102
         return QSize(112, 148)
-
-    def shown(self) -> Value:
-        """The value on display."""
-        return self._value
-
-    def show_value(self, value: Value) -> None:
-        """Show `value` (native units)."""
-        if value != self._value:
-            self._value = value
-            self._norm = self._row.normalized(value)
-            self.update()
-
-    def show_lamp(self, lamp: Lamp, clock: float) -> None:
-        """Show what the hands do; `clock` (seconds) drives the slow pulse while listening."""
-        if lamp != self._lamp or lamp.listening:
-            self._lamp = lamp
-            self._clock = clock
-            self.update()
-
-    def show_idle(self, idle: bool) -> None:
-        """Hatch the knob while turning it changes nothing in the present mode."""
-        if idle != self.idle:
-            self.idle = idle
-            self.update()
 
     def nudge(self, distance: float) -> None:
         """Turn by `distance` of the whole range."""
@@ -153,8 +124,8 @@ class Knob(QWidget):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(hatch)
             painter.drawEllipse(face.adjusted(11, 11, -11, -11))
-        if self._lamp.ghost is not None:
-            self._paint_ghost(painter, face, self._lamp.ghost)
+        if self.dot.lamp.ghost is not None:
+            self._paint_ghost(painter, face, self.dot.lamp.ghost)
         self._paint_value(painter)
         painter.end()
 
@@ -172,7 +143,7 @@ class Knob(QWidget):
         beside = painter.fontMetrics().horizontalAdvance(self._label) + 2 * _MARK_PX <= self.width()
         y = 10 if beside else 31  # a narrow knob is round: its corners are free
         draw_badge(painter, QPointF(12, y), self._row.effect)
-        draw_map_dot(painter, QPointF(self.width() - 12, y), self._lamp, self._clock)
+        self.dot.draw(painter, QPointF(self.width() - 12, y))
 
     def _paint_track(self, painter: QPainter, face: QRectF) -> None:
         lit = self._dragged_from is not None or self.hasFocus()
@@ -181,8 +152,8 @@ class Knob(QWidget):
             live = QColor(theme.LIVE) if lit else theme.mixed(theme.LIVE, theme.PANEL, 0.14)
             live = theme.mixed(theme.LIVE, theme.PANEL, 0.65) if self.idle else live
             _arc(painter, face, 0.0, self._norm, live, 5.0)
-        if self._lamp.listening:
-            ring = theme.colour(theme.BLUE, 0.4 + 0.6 * theme.pulse(self._clock))
+        if self.dot.lamp.listening:
+            ring = theme.colour(theme.BLUE, 0.4 + 0.6 * theme.pulse(self.dot.clock))
             _arc(painter, face.adjusted(-5, -5, 5, 5), 0.0, 1.0, ring, 2.5)
         default = _at(face.adjusted(-6, -6, 6, 6), self._row.normalized(self._row.default))
         painter.setPen(Qt.PenStyle.NoPen)

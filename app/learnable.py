@@ -4,33 +4,26 @@ The same for every parameter and for every command.
 """
 
 import time
-from typing import Protocol, cast
+from typing import cast
 
 from PySide6.QtCore import QEvent, QObject, QPoint, Qt
 from PySide6.QtGui import QAction, QGuiApplication, QMouseEvent
 from PySide6.QtWidgets import QMenu, QWidget
 
 from app.bridge import Bridge
-from app.hands import Lamp
+from app.map_dot import MapDot
 from app.wording import address_of, label_of
-
-
-class Lamped(Protocol):
-    """A widget that draws what the hands do with its key."""
-
-    def show_lamp(self, lamp: Lamp, clock: float) -> None:
-        """Show a lamp; `clock` (seconds) drives the slow pulse while listening."""
 
 
 class Learnable:
     """One key that a hand can learn: a row of the table, or "command.NAME"."""
 
-    def __init__(self, key: str, bridge: Bridge, lamp_on: Lamped, about: str) -> None:
+    def __init__(self, key: str, bridge: Bridge, dot: MapDot, about: str) -> None:
         """`about` is what the tooltip tells before it tells what plays the key."""
         self.key = key
         self.label = label_of(key)
         self._bridge = bridge
-        self._lamp_on = lamp_on
+        self._dot = dot
         self._about = about
         self._tipped: list[QWidget | QAction] = []
         self._joined: list[Learnable] = []
@@ -110,7 +103,7 @@ class Learnable:
             tipped.setToolTip(f"{self._about}\n{self._played}")
 
     def _show_lamp(self) -> None:
-        self._lamp_on.show_lamp(self._bridge.hands.lamp(self.key), time.monotonic())
+        self._dot.show_lamp(self._bridge.hands.lamp(self.key), time.monotonic())
         played = self._played_text()
         if played != self._played:
             self._played = played

@@ -7,11 +7,12 @@ and a wire see one and the same thing, and stepping back is naming an older file
 from collections.abc import Callable
 
 import numpy as np
-from PySide6.QtCore import QObject, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPainter, QPen, qRgba
 
 from app import theme
 from app.bridge import Bridge
+from app.mouse_tool import MouseTool
 from app.pen import Point
 from app.ways import Way, within
 from engine.core.errors import CuelightError
@@ -29,15 +30,11 @@ _LEAST_HEIGHT = 360  # a mask of a small picture is drawn finer, so that strokes
 _VEIL = 0.45
 
 
-class MaskTool(QObject):
-    """The mask in the making. `changed` says that it is another one, or that the switch was turned."""
-
-    changed = Signal()
+class MaskTool(MouseTool):
+    """The mask in the making; begins with the one that is in use."""
 
     def __init__(self, bridge: Bridge) -> None:
-        super().__init__()
-        self.on = False
-        self._bridge = bridge
+        super().__init__(bridge)
         self._named = self._begun = ""  # the file that `drawing` is, and the one that it began with
         self.drawing = self._empty()
         bridge.watch(MASK, self._follow)
@@ -49,13 +46,6 @@ class MaskTool(QObject):
         height, width = engine_size(self._bridge.snapshot())
         finer = max(1, round(_LEAST_HEIGHT / height))
         return height * finer, width * finer
-
-    def switch(self, on: bool) -> None:
-        """Begin or end drawing; begins with the mask that is in use."""
-        if on == self.on:
-            return
-        self.on = on
-        self.changed.emit()
 
     @property
     def radius(self) -> float:

@@ -23,7 +23,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from app import theme
-from app.preview import draw_picture
+from app.live_picture import LivePicture, draw_picture
 from engine.core.types import Image
 
 HIDE_CURSOR_MS = 1000
@@ -36,23 +36,20 @@ def identity(screen: QScreen) -> str:
     return "|".join((screen.name(), screen.model(), screen.serialNumber()))
 
 
-class OutputWindow(QWidget):
+class OutputWindow(LivePicture):
     """The second window. `opened` tells whether it is on screen; `display` remembers where."""
 
     opened = Signal(bool)
 
     def __init__(self, pull: Callable[[], Image | None], operator: QWidget, display: str = "") -> None:
-        super().__init__(None, Qt.WindowType.Window | Qt.WindowType.FramelessWindowHint)
+        super().__init__(pull, Qt.WindowType.Window | Qt.WindowType.FramelessWindowHint)
         self.setWindowTitle("Cuelight output")
-        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAttribute(Qt.WidgetAttribute.WA_QuitOnClose, False)
         self.setMouseTracking(True)
         self.setMinimumSize(240, 135)
         self.resize(_WINDOWED)
         self.display = display
-        self._pull = pull
         self._operator = operator
-        self._image: Image | None = None
         self._was_full = False
         self._hide_cursor = QTimer(self)
         self._hide_cursor.setSingleShot(True)
@@ -81,15 +78,6 @@ class OutputWindow(QWidget):
             self._show_small()
         else:
             self._show_full(self.screen())
-
-    def refresh(self) -> None:
-        """Take the newest picture; called at every tick."""
-        if not self.isVisible():
-            return
-        newest = self._pull()
-        if newest is not self._image:
-            self._image = newest
-            self.update()
 
     def _wanted_screen(self) -> QScreen | None:
         screens = QGuiApplication.screens()

@@ -1,10 +1,9 @@
-"""Small marks that several widgets draw: the latency badge, the map dot, the slow pulse."""
+"""Small marks that several widgets draw: the latency badge, the hatch, the dots."""
 
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QIcon, QPainter, QPen, QPixmap
 
 from app import theme
-from app.hands import Lamp
 from app.wording import BADGES
 
 
@@ -17,22 +16,6 @@ def draw_badge(painter: QPainter, centre: QPointF, effect: str) -> None:
     painter.setPen(QColor(theme.SECONDARY))
     painter.setFont(theme.font(theme.SMALL_PX))
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, BADGES[effect][0])
-
-
-def draw_map_dot(painter: QPainter, centre: QPointF, lamp: Lamp, clock: float) -> None:
-    """Nothing when unmapped, a green dot when mapped (ringed while it is moved), blue while listening."""
-    if lamp.listening:
-        painter.setPen(QPen(theme.colour(theme.BLUE, 0.35 + 0.65 * theme.pulse(clock)), 2))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawEllipse(centre, 5, 5)
-    elif lamp.mapped:
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(theme.GREEN))
-        painter.drawEllipse(centre, 3.5, 3.5)
-        if lamp.moving:
-            painter.setPen(QPen(QColor(theme.GREEN), 1.5))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawEllipse(centre, 6, 6)
 
 
 def draw_hatch(painter: QPainter, box: QRectF) -> None:

@@ -13,10 +13,10 @@ from app.bridge import Bridge
 from app.controls.choices import Picker, TextField
 from app.controls.numbers import NumberField, Segments, Slider
 from app.controls.switches import Chip, Switch
-from app.hands import Lamp
 from app.knob import Knob
-from app.learnable import Lamped, Learnable
-from app.painting import draw_badge, draw_map_dot
+from app.learnable import Learnable
+from app.map_dot import MapDot
+from app.painting import draw_badge
 from app.wording import tooltip, value_text
 from engine.core.parameters import Parameter, Value
 from engine.core.parameters import row as row_of
@@ -42,17 +42,15 @@ class Control(Protocol):
 class Bound(Learnable):
     """One control tied to one row of the table."""
 
-    def __init__(self, key: str, control: Control, bridge: Bridge, lamp_on: Lamped) -> None:
+    def __init__(self, key: str, control: Control, bridge: Bridge, dot: MapDot) -> None:
         self.row = row_of(key)
-        super().__init__(key, bridge, lamp_on, tooltip(self.row))
+        super().__init__(key, bridge, dot, tooltip(self.row))
         self.control = control
         bridge.watch(key, control.show_value)
         control.edited.connect(self._edited)
         widget = cast(QWidget, control)
         widget.setAccessibleName(self.row.label)
         self.adopt(widget)
-        if lamp_on is not control:
-            self.adopt(cast(QWidget, lamp_on))
 
     def fill(self, menu: QMenu) -> None:
         """Add this row's actions to `menu`."""
@@ -72,20 +70,13 @@ class Marks(QWidget):
     def __init__(self, effect: str) -> None:
         super().__init__()
         self._effect = effect
-        self._lamp = Lamp()
-        self._clock = 0.0
+        self.dot = MapDot(self)
         self.setFixedSize(36, 20)
-
-    def show_lamp(self, lamp: Lamp, clock: float) -> None:
-        """Show what the hands do with the row."""
-        if lamp != self._lamp or lamp.listening:
-            self._lamp, self._clock = lamp, clock
-            self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: D102
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        draw_map_dot(painter, QPointF(8, 10), self._lamp, self._clock)
+        self.dot.draw(painter, QPointF(8, 10))
         draw_badge(painter, QPointF(27, 10), self._effect)
         painter.end()
 
@@ -139,10 +130,11 @@ class ParameterRow(QWidget):
         grid.setVerticalSpacing(4)
         if isinstance(control, Knob | Chip):
             grid.addWidget(widget, 0, 0)
-            self.bound = Bound(key, control, bridge, control)
+            self.bound = Bound(key, control, bridge, control.dot)
             return
         marks = Marks(row.effect)
-        self.bound = Bound(key, control, bridge, marks)
+        self.bound = Bound(key, control, bridge, marks.dot)
+        self.bound.adopt(marks)
         widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         if place == "nowhere":
             grid.addWidget(widget, 0, 0)

@@ -1,18 +1,12 @@
-"""A picture that is pulled, not pushed: shows the newest frame of a channel, or says why there is none.
-
-A frame is wrapped by QImage without a copy and only while it is painted; the widget keeps the numpy array
-alive until the next one. Runs on the GUI thread at the bridge's tick.
-"""
+"""What the operator sees of a channel: its newest picture, or why there is none. A pen may have the mouse."""
 
 from collections.abc import Callable
 
-import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QDragEnterEvent,
     QDropEvent,
-    QImage,
     QMouseEvent,
     QPainter,
     QPainterPath,
@@ -20,26 +14,25 @@ from PySide6.QtGui import (
     QPen,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtWidgets import QSizePolicy
 
 from app import theme
+from app.live_picture import LivePicture, draw_picture, mirror
 from app.pen import Pen, Point
 from engine.core.types import Image
 
 _NOTCH = 120  # of a wheel, in Qt's units
 
 
-class Preview(QWidget):
+class Preview(LivePicture):
     """One live picture in a dark frame, with a tag in its corner."""
 
     double_clicked = Signal()
     file_dropped = Signal(str)
 
     def __init__(self, tag: str, pull: Callable[[], Image | None], takes_files: bool = False) -> None:
-        super().__init__()
+        super().__init__(pull)
         self._tag = tag
-        self._pull = pull
-        self._image: Image | None = None
         self._mirrored = False
         self._pen: Pen | None = None
         self._shown = QRectF()  # where the picture lies
@@ -47,20 +40,10 @@ class Preview(QWidget):
         self.veil = ""
         self.on_air = False
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAcceptDrops(takes_files)
 
     def minimumSizeHint(self) -> QSize:  # noqa: D102
         return QSize(160, 92)
-
-    def refresh(self) -> None:
-        """Take the newest picture; called at every tick."""
-        if not self.isVisible():
-            return
-        newest = self._pull()
-        if newest is not self._image:
-            self._image = newest
-            self.update()
 
     def say(self, reason: str, hint: str = "") -> None:
         """Why there is no (fresh) picture, and what to do; empty when all is well."""
@@ -183,7 +166,7 @@ class Preview(QWidget):
         painter.save()
         painter.setClipRect(self._shown, Qt.ClipOperation.IntersectClip)
         if self._mirrored:
-            _mirror(painter, self._shown)
+            mirror(painter, self._shown)
         self._pen.paint(painter, self._shown)
         painter.restore()
 
@@ -223,26 +206,3 @@ class Preview(QWidget):
         painter.drawText(words, Qt.AlignmentFlag.AlignVCenter, self._tag)
         painter.setPen(QColor(theme.AMBER))
         painter.drawText(words.adjusted(taken + 12, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self.veil)
-
-
-def draw_picture(painter: QPainter, frame: QRectF, image: Image, mirrored: bool = False) -> QRectF:
-    """Draw `image` (u8 [H, W, 3] RGB) as large as fits into `frame`, centred, aspect kept; says where."""
-    height, width = image.shape[:2]
-    scale = min(frame.width() / width, frame.height() / height)
-    target = QRectF(0, 0, width * scale, height * scale)
-    target.moveCenter(frame.center())
-    painter.save()
-    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-    if mirrored:
-        _mirror(painter, frame)
-    whole = np.ascontiguousarray(image)
-    wrapped = QImage(whole.data, width, height, 3 * width, QImage.Format.Format_RGB888)
-    painter.drawImage(target, wrapped)
-    painter.restore()
-    return target
-
-
-def _mirror(painter: QPainter, frame: QRectF) -> None:
-    """Swap left and right of `frame` in what is painted next."""
-    painter.translate(2 * frame.center().x(), 0)
-    painter.scale(-1, 1)

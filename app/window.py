@@ -28,8 +28,8 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.box_tool import BoxPen, BoxTool
 from app.bridge import Bridge
-from app.commands import SNAPSHOT
 from app.mask_tool import MaskPen, MaskTool
+from app.mouse_tool import MouseTool
 from app.output_window import OutputWindow
 from app.panels.annotators import AnnotatorPanel, ControlPanel
 from app.panels.canvas import CanvasPanel
@@ -51,6 +51,7 @@ from app.pen import Pen
 from app.preview import Preview
 from app.settings import WindowMemory
 from app.ways import way_from_camera, way_from_program, way_to_view
+from engine.core.commands import SNAPSHOT
 from engine.core.types import Image
 from engine.runtime import Status
 
@@ -170,7 +171,7 @@ class Window(QMainWindow):
         self.mask_tool.changed.connect(partial(self._take_over, self.mask_tool, self.box_tool))
         self.box_tool.changed.connect(partial(self._take_over, self.box_tool, self.mask_tool))
 
-    def _take_over(self, tool: MaskTool | BoxTool, other: MaskTool | BoxTool) -> None:
+    def _take_over(self, tool: MouseTool, other: MouseTool) -> None:
         """Hand the mouse over the pictures to `tool`, which was switched; there is one tool at a time."""
         if tool.on:
             other.switch(False)

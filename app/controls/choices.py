@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QLineEdit, QMenu, QWidget
+from PySide6.QtWidgets import QLineEdit, QMenu
 
 from app import theme
+from app.controls.hatched import Hatched
 from app.painting import dot_icon, draw_hatch
 from engine.core.parameters import Parameter, Value
 
 
-class Picker(QWidget):
+class Picker(Hatched):
     """Shows the chosen one of several; pressed, it opens a menu of all."""
 
     edited = Signal(object)
@@ -24,7 +25,6 @@ class Picker(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self._value: Value = ""
         self._text = ""
-        self.idle = False
         self._choices: list[tuple[str, str]] = []
         self.menu = QMenu(self)
         self.menu.aboutToShow.connect(self.opening)
@@ -77,12 +77,6 @@ class Picker(QWidget):
     def name_of(self, value: str) -> str:
         """What to call a value that is not offered."""
         return value
-
-    def show_idle(self, idle: bool) -> None:
-        """Hatch it while choosing changes nothing in the present mode."""
-        if idle != self.idle:
-            self.idle = idle
-            self.update()
 
     def open_menu(self) -> None:
         """Open the menu under the button; nothing waits for an answer."""

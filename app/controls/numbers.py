@@ -5,42 +5,22 @@ from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent,
 from PySide6.QtWidgets import QSpinBox, QWidget
 
 from app import theme
+from app.controls.ranged import Ranged
 from app.painting import draw_hatch
 from app.wording import value_text
 from engine.core.parameters import Parameter, Value
 
 
-class Slider(QWidget):
+class Slider(Ranged):
     """A number with a range: press or drag anywhere, wheel, arrows; double-click for the default."""
 
     edited = Signal(object)
 
     def __init__(self, row: Parameter) -> None:
-        super().__init__()
-        self._row = row
-        self._value: Value = row.default
-        self._norm = row.normalized(row.default)
-        self.idle = False
+        super().__init__(row)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setMinimumSize(84, 34)
-
-    def shown(self) -> Value:
-        """The value on display."""
-        return self._value
-
-    def show_value(self, value: Value) -> None:
-        """Show `value` (native units)."""
-        if value != self._value:
-            self._value = value
-            self._norm = self._row.normalized(value)
-            self.update()
-
-    def show_idle(self, idle: bool) -> None:
-        """Hatch it while moving it changes nothing in the present mode."""
-        if idle != self.idle:
-            self.idle = idle
-            self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: D102
         if event.button() == Qt.MouseButton.LeftButton:
@@ -68,10 +48,7 @@ class Slider(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: D102
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
-        painter.setPen(QPen(QColor("#566070") if self.hasFocus() else QColor(theme.HAIRLINE), 1))
-        painter.setBrush(QColor("#1D2024"))
-        painter.drawRoundedRect(box, 6, 6)
+        box = _draw_field(painter, self)
         if self.idle:
             draw_hatch(painter, box)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -146,10 +123,7 @@ class Segments(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: D102
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
-        painter.setPen(QPen(QColor("#566070") if self.hasFocus() else QColor(theme.HAIRLINE), 1))
-        painter.setBrush(QColor("#1D2024"))
-        painter.drawRoundedRect(box, 6, 6)
+        box = _draw_field(painter, self)
         width = box.width() / len(self._values)
         painter.setFont(theme.font(15))
         for index, number in enumerate(self._values):
@@ -203,3 +177,12 @@ class NumberField(QSpinBox):
             super().wheelEvent(event)
         else:
             event.ignore()
+
+
+def _draw_field(painter: QPainter, widget: QWidget) -> QRectF:
+    """What `widget` draws its numbers on; returns the box of that."""
+    box = QRectF(widget.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+    painter.setPen(QPen(QColor("#566070") if widget.hasFocus() else QColor(theme.HAIRLINE), 1))
+    painter.setBrush(QColor("#1D2024"))
+    painter.drawRoundedRect(box, 6, 6)
+    return box

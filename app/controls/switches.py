@@ -10,20 +10,18 @@ from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent,
 from PySide6.QtWidgets import QWidget
 
 from app import theme
-from app.hands import Lamp
-from app.painting import draw_map_dot
+from app.map_dot import MapDot
 from engine.core.parameters import Value
 
 
-class _OnOff(QWidget):
-    """What both faces share: the value, and that a click, space or return asks for the other one."""
+class OnOff(QWidget):
+    """A bool on display; each face of it says with `edited` which value it asks for."""
 
     edited = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
         self._on = False
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def shown(self) -> Value:
@@ -34,6 +32,14 @@ class _OnOff(QWidget):
         """Show on or off."""
         self._on = value is True
         self.update()
+
+
+class _Clicked(OnOff):
+    """What both faces here share: a click, space or return asks for the other value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton and self.rect().contains(event.position().toPoint()):
@@ -50,7 +56,7 @@ class _OnOff(QWidget):
         return not self._on
 
 
-class Switch(_OnOff):
+class Switch(_Clicked):
     """A bool: a small rail with a knob on it; its label stands elsewhere."""
 
     def __init__(self, name: str) -> None:
@@ -73,13 +79,13 @@ class Switch(_OnOff):
         painter.end()
 
 
-class Chip(_OnOff):
+class Chip(_Clicked):
     """A bool as one small word that is lit when on."""
 
     def __init__(self, word: str) -> None:
         super().__init__()
         self._word = word
-        self._lamp, self._clock = Lamp(), 0.0
+        self.dot = MapDot(self)
         self.setFont(theme.font(theme.SMALL_PX))
 
     def sizeHint(self) -> QSize:  # noqa: D102
@@ -87,12 +93,6 @@ class Chip(_OnOff):
 
     def minimumSizeHint(self) -> QSize:  # noqa: D102
         return self.sizeHint()
-
-    def show_lamp(self, lamp: Lamp, clock: float) -> None:
-        """Show what the hands do with it."""
-        if lamp != self._lamp or lamp.listening:
-            self._lamp, self._clock = lamp, clock
-            self.update()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: D102
         if event.type() == QEvent.Type.EnabledChange:
@@ -111,7 +111,7 @@ class Chip(_OnOff):
         ink = theme.LIVE if on else theme.SECONDARY if self.isEnabled() else "#5F656D"
         painter.setPen(QColor(ink))
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._word)
-        draw_map_dot(painter, box.topRight() + QPointF(-6, 6), self._lamp, self._clock)
+        self.dot.draw(painter, box.topRight() + QPointF(-6, 6))
         painter.end()
 
 

@@ -6,15 +6,15 @@ from PySide6.QtWidgets import QHBoxLayout
 
 from app.bridge import Bridge
 from app.command_button import CommandButton
-from app.commands import SNAPSHOT
 from app.knob import Knob
 from app.panels.frame import Panel
 from app.parameter_widgets import ParameterRow
+from engine.core.commands import REPLAY, RESET, SNAPSHOT
 from engine.core.parameters import LORA_SLOTS, TABLE, Value
 from engine.video.annotators import ANNOTATORS
 
 _ANNOTATORS = ("annotator.name", "annotator.second")
-_COMMANDS = {"reset": "", "replay": "", SNAPSHOT: "S"}  # and the keys that ask for them
+_COMMANDS = {RESET: "", REPLAY: "", SNAPSHOT: "S"}  # and the keys that ask for them
 _SHORT = {f"lora.{slot}.strength": f"LoRA {slot}" for slot in range(1, LORA_SLOTS + 1)}
 
 

@@ -4,22 +4,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, QObject, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QPaintEvent
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QWidget
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QPaintEvent
+from PySide6.QtWidgets import QFileDialog, QWidget
 
-from app import theme
 from app.bridge import Bridge
-from app.controls.choices import Picker
 from app.file_dialog import file_dialog
 from app.learnable import Learnable
 from app.map_dot import MapDot
-from app.panels.frame import OneLine, secondary_label
-from app.parameter_widgets import ParameterRow
-from app.wording import command_tooltip, tooltip
+from app.panels.file_slot import FilePicker, FileSlot, WrongLine
+from app.wording import command_tooltip
 from controllers.binding import command_key
 from engine.core.commands import TAKES
-from engine.core.parameters import Value, row
+from engine.core.parameters import row
 from engine.core.paths import config_dir
 from engine.core.types import Frame, Image, OutputFrame
 from engine.runtime import Status
@@ -33,8 +30,8 @@ _SIGNS = {key: f"Ref {number}" for number, key in enumerate(REFERENCE_FILES, 1)}
 _FILTERS = (f"Pictures ({' '.join(f'*{suffix}' for suffix in sorted(SUFFIXES))})", "All files (*)")
 
 
-class PicturePicker(Picker):
-    """Shows the row's file by name; offers another file, the picture of this moment, or none."""
+class PicturePicker(FilePicker):
+    """Offers another file for the row, the picture of this moment, or none."""
 
     file_wanted = Signal()
     output_wanted = Signal()
@@ -53,63 +50,36 @@ class PicturePicker(Picker):
         self.dot.paint()
 
     def name_of(self, value: str) -> str:
-        """A file is called by its name, a mask that was drawn is called so; the rest is in the tooltip."""
-        path = Path(value)
-        return "Drawn" if path.parent == Path(DRAWN) else path.name or value
+        """A mask that was drawn is called so."""
+        return "Drawn" if Path(value).parent == Path(DRAWN) else super().name_of(value)
 
 
-class PictureSlot(QWidget):
-    """One row that names a picture; its sign turns into a warning when the file is not well."""
+class PictureSlot(FileSlot):
+    """One row that names a picture."""
 
     file_wanted = Signal(str)
 
     def __init__(self, key: str, bridge: Bridge) -> None:
-        super().__init__()
-        self._bridge = bridge
-        self._key = key
+        picker = PicturePicker()
+        super().__init__(key, bridge, picker, (_SIGNS[key], f"△ {_SIGNS[key]}"), SUFFIXES)
+        self.picker = picker
+        self.sign.setFixedWidth(LABEL_PX)
         self._take_command = next(name for name, named in TAKES.items() if named == key)
-        self.picker = PicturePicker()
         self.picker.file_wanted.connect(lambda: self.file_wanted.emit(key))
         runtime = bridge.runtime
         self.picker.output_wanted.connect(self._take_output)
         self.picker.camera_wanted.connect(partial(self._take, lambda: _image(runtime.source_preview.peek())))
-        self.setAcceptDrops(True)
-        self.sign = secondary_label(_SIGNS[key])
-        self.sign.setFixedWidth(LABEL_PX)
-        line = QHBoxLayout(self)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.setSpacing(4)
-        line.addWidget(self.sign)
-        self.row = ParameterRow(key, bridge, "nowhere", self.picker)
         self.take = Learnable(
             command_key(self._take_command), bridge, self.picker.dot, command_tooltip(self._take_command)
         )
         self.take.adopt_entry(self.picker, self.picker.menu, self.picker.output)
         self.row.bound.join(self.take)
-        line.addWidget(self.row, 1)
-        bridge.watch(key, self._show_file)
 
     def choose_file(self, path: str) -> None:
         """Let the row name the file at `path`, also when it did so before: a key frame has another turn."""
         if self._bridge.get(self._key) == path:
             self._bridge.set(self._key, "")
-        self._bridge.set(self._key, path)
-
-    def show_note(self, note: str) -> None:
-        """Say what is wrong with the picture; empty: nothing is."""
-        self.sign.setText(f"△ {_SIGNS[self._key]}" if note else _SIGNS[self._key])
-        self.sign.setStyleSheet(f"color: {theme.AMBER};" if note else "")
-        self.sign.setToolTip(note)
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: D102
-        if _picture_in(event.mimeData()):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: D102
-        path = _picture_in(event.mimeData())
-        if path:
-            event.acceptProposedAction()
-            self.choose_file(path)
+        super().choose_file(path)
 
     def _take_output(self) -> None:
         """Have the output as it is now in this row, as a pad or a wire would."""
@@ -123,9 +93,6 @@ class PictureSlot(QWidget):
             return
         self._bridge.errands.run(lambda: keep_picture(image), self.choose_file)
 
-    def _show_file(self, file: Value) -> None:
-        self.row.bound.describe(f"{file}\n{tooltip(self.row.bound.row)}".strip())
-
 
 class PictureSlots(QObject):
     """The slots of one page, with the dialog they share and a line that says why a picture is not in use."""
@@ -138,9 +105,7 @@ class PictureSlots(QObject):
         self.by_key: Mapping[str, PictureSlot] = {key: PictureSlot(key, bridge) for key in keys}
         for slot in self.by_key.values():
             slot.file_wanted.connect(self.open_dialog)
-        self.note = OneLine()
-        self.note.setStyleSheet(f"color: {theme.AMBER};")
-        self.note.hide()
+        self.note = WrongLine()
         bridge.status.connect(self._show_status)
 
     def open_dialog(self, key: str) -> None:
@@ -159,20 +124,8 @@ class PictureSlots(QObject):
         notes = {key: status.pictures.get(key, "") for key in self.by_key}
         for key, slot in self.by_key.items():
             slot.show_note(notes[key])
-        wrong = [f"{_SIGNS[key]}: {note}" for key, note in notes.items() if note]
-        more = f"  +{len(wrong) - 1} more" if len(wrong) > 1 else ""
-        self.note.show_text(f"{wrong[0].partition('  Fix: ')[0]}{more}" if wrong else "", "\n".join(wrong))
-        self.note.setVisible(bool(wrong))
+        self.note.show_wrong([f"{_SIGNS[key]}: {note}" for key, note in notes.items() if note])
 
 
 def _image(shown: Frame | OutputFrame | None) -> Image | None:
     return None if shown is None else shown.image
-
-
-def _picture_in(dragged: QMimeData) -> str:
-    """The path of the one picture file that is dragged; empty when it is something else."""
-    urls = dragged.urls()
-    if len(urls) != 1 or not urls[0].isLocalFile():
-        return ""
-    path = urls[0].toLocalFile()
-    return path if Path(path).suffix.lower() in SUFFIXES else ""

@@ -96,7 +96,8 @@ class PromptPanel(Panel):
         self._note = ""
         self.field = PromptField()
         marks = Marks("chunk")
-        self.field.bound = Bound(KEY, self.field, bridge, marks)
+        self.field.bound = Bound(KEY, self.field, bridge, marks.dot)
+        self.field.bound.adopt(marks)
         self.field.setContextMenuPolicy(
             Qt.ContextMenuPolicy.DefaultContextMenu
         )  # its own, with copy and paste

@@ -1,16 +1,15 @@
 """The three buttons that save a show: BLACKOUT, FREEZE, CAMERA. Large, always there, never confirmed."""
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QMouseEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtWidgets import QSizePolicy
 
 from app import theme
 from app.bridge import Bridge
-from app.hands import Lamp
-from app.painting import draw_map_dot
+from app.controls.switches import OnOff
+from app.map_dot import MapDot
 from app.panels.frame import Panel, secondary_label
 from app.parameter_widgets import Bound
-from engine.core.parameters import Value
 
 ROWS = (
     ("output.blackout", "BLACKOUT", "B"),
@@ -19,17 +18,13 @@ ROWS = (
 )
 
 
-class SafetyButton(QWidget):
+class SafetyButton(OnOff):
     """A toggle that is hard to miss; acts when pressed, not when released."""
-
-    edited = Signal(object)
 
     def __init__(self, word: str, letter: str, ink: str) -> None:
         super().__init__()
         self._word, self._letter, self._ink = word, letter, ink
-        self._on = False
-        self._lamp, self._clock = Lamp(), 0.0
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.dot = MapDot(self)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -37,21 +32,6 @@ class SafetyButton(QWidget):
 
     def sizeHint(self) -> QSize:  # noqa: D102
         return QSize(180, 44)
-
-    def shown(self) -> Value:
-        """The value on display."""
-        return self._on
-
-    def show_value(self, value: Value) -> None:
-        """Show on or off."""
-        self._on = value is True
-        self.update()
-
-    def show_lamp(self, lamp: Lamp, clock: float) -> None:
-        """Show what the hands do with it."""
-        if lamp != self._lamp or lamp.listening:
-            self._lamp, self._clock = lamp, clock
-            self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: D102
         if event.button() == Qt.MouseButton.LeftButton:
@@ -77,7 +57,7 @@ class SafetyButton(QWidget):
         painter.drawRoundedRect(key, 4, 4)
         painter.setPen(QColor("#FFFFFF") if self._on else QColor(theme.SECONDARY))
         painter.drawText(key, Qt.AlignmentFlag.AlignCenter, self._letter)
-        draw_map_dot(painter, QPointF(box.right() - 46, box.center().y()), self._lamp, self._clock)
+        self.dot.draw(painter, QPointF(box.right() - 46, box.center().y()))
         painter.end()
 
     def _paint_mark(self, painter: QPainter, at: QPointF) -> None:
@@ -104,5 +84,5 @@ class SafetyPanel(Panel):
         for key, word, letter in ROWS:
             button = SafetyButton(word, letter, inks[key])
             self.buttons[key] = button
-            self.bound.append(Bound(key, button, bridge, button))
+            self.bound.append(Bound(key, button, bridge, button.dot))
             self.body.addWidget(button, 1)

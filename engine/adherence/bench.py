@@ -13,7 +13,6 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from engine.adherence.autoencoder import Remembering
 from engine.adherence.cases import Case
@@ -24,6 +23,7 @@ from engine.core.parameters import Value
 from engine.core.store import Snapshot
 from engine.core.types import Image
 from engine.model.load import load_pipeline
+from engine.model.threads import one_thread
 from engine.session import Session
 from engine.stages.asked import Wanted
 from engine.video.opencv import cv2
@@ -87,10 +87,5 @@ def open_bench(values: Snapshot, folder: Path) -> Iterator[Bench]:
     Torch is given one thread: with more, sums are added up in another order, and the last digits would say
     how many cores the machine has.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with closing(open_session(values)) as session:
-            yield Bench(session, Judge.load(), values, folder)
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), closing(open_session(values)) as session:
+        yield Bench(session, Judge.load(), values, folder)

@@ -36,8 +36,6 @@ FIRST_SEED = {"scribble": 0, "edges": 1000, "depth": 2000, "gray": 3000, "pose":
               "layout": 7000, "flow": 8000}  # fmt: skip
 """Where the drawn clips of a control begin; training uses no seed below 10 000."""
 MOST_SEEDS = 1000
-FILLED = ("flow", "layout")
-"""Controls that say where a body is to be, without a mask: it is to fill what moves, or the box."""
 LEAST_SPREAD = 0.15  # deviation of a depth or of a mask, both 0..1, below which it asks for nothing
 
 
@@ -213,6 +211,8 @@ def _parts(
 
 def _drawn_truth(clip: DrawnClip) -> Truth:
     """What a drawn clip's scene is."""
+    from engine.pocket.controls import FILLED
+
     mask = None if clip.mask is None else (clip.mask > 127).astype(np.float32)
     if clip.kind in FILLED:
         mask = clip.subject.astype(np.float32)
@@ -222,9 +222,7 @@ def _drawn_truth(clip: DrawnClip) -> Truth:
 
 def _asks(control: str, truth: Truth) -> bool:
     """Whether a control tells anything that can be followed."""
-    planes = {"depth": truth.depth, "inpaint": truth.mask, "flow": truth.mask, "layout": truth.mask}.get(
-        control
-    )
+    planes = truth.depth if control == "depth" else truth.mask
     if control == "pose" and truth.joints is not None:
         size = truth.video.shape[1:3]
         return any(pose_pck(joints, joints, *size) is not None for joints in truth.joints)
@@ -233,6 +231,8 @@ def _asks(control: str, truth: Truth) -> bool:
 
 def _seen(control: str, frames: Sequence[ControlFrame], video: Image) -> Truth:
     """The truth of filmed pictures, as the annotators saw it."""
+    from engine.pocket.controls import FILLED
+
     if control == "depth":
         planes = [frame.control[..., 0] for frame in frames if frame.control is not None]
         return Truth(video, False, depth=np.stack(planes).astype(np.float32) / np.float32(255))
@@ -253,7 +253,7 @@ def _filled(frame: ControlFrame) -> Plane:
     if frame.control is None:
         return np.zeros(frame.frame.image.shape[:2], np.float32)
     told = (from_flow if frame.annotator == "flow" else from_box)(frame.control)
-    return (told.near > 0.5).astype(np.float32)
+    return told.body.astype(np.float32)
 
 
 def _filmed_joints(video: Image) -> Points:

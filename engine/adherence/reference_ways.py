@@ -33,14 +33,11 @@ from engine.model.leading import InBranch, Led
 from engine.model.load import Pipeline, load_pipeline
 from engine.model.policies import CachePlan, Policy, Rewrite
 from engine.model.references import Reference
-from engine.model.stream import LatentStream
+from engine.model.stream import CLEAN, LatentStream
 from engine.model.wan import CrossCache
 from engine.render import settings
 from engine.session import Session
 from engine.stages.annotate import engine_size
-
-CLEAN = 0.0
-"""Timestep of a pass over finished latents."""
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def _shows(
     """Whether a control asks for anything: a picture of nothing shows no material."""
     if kind == "pose":
         return pose_pck(joints, joints, *SIZE) is not None
-    if kind in ("inpaint", "flow", "layout"):
+    if kind in TELLS_MASK:
         return tells(mask.astype(np.float32) / np.float32(255))
     return kind != "depth" or tells(depth)
 

@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 from engine.core.parameters import REFERENCES
 
+RESET, REPLAY, SNAPSHOT = "reset", "replay", "snapshot"
+
 TAKES: Mapping[str, str] = MappingProxyType(
     {f"take_reference_{number}": f"reference.{number}.file" for number in range(1, REFERENCES + 1)}
     | {"take_first": "extension.first", "take_last": "extension.last", "take_mask": "mask.file"}
@@ -16,9 +18,9 @@ TAKES: Mapping[str, str] = MappingProxyType(
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
-        "reset": "Start the picture anew.",
-        "replay": "Start the picture anew with the noise it began with: the same once more.",
-        "snapshot": "Save the picture the audience sees now.",
+        RESET: "Start the picture anew.",
+        REPLAY: "Start the picture anew with the noise it began with: the same once more.",
+        SNAPSHOT: "Save the picture the audience sees now.",
     }
     | {
         name: f"Let the output as it is now be {what}."

@@ -96,6 +96,15 @@ def inside(base: Path, path: str | Path) -> Path:
     return found
 
 
+def named_file(folder: Path, named: str) -> Path:
+    """The file that a row or a command names: a path of its own, or the name of a file below `folder`.
+
+    Raises CuelightError for a name that leads out of that folder.
+    """
+    path = Path(os.path.expanduser(named))  # unlike the method, it leaves an unknown ~name as it is
+    return path if path.is_absolute() else inside(folder, path)
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path` as `replacing` does. Raises OSError, leaving nothing behind."""
     with replacing(path) as file:

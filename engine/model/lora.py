@@ -25,7 +25,7 @@ from torch.utils.hooks import RemovableHandle
 
 from engine.core.errors import EngineError, WeightsError
 from engine.model.lora_file import Lora, shapes_of
-from engine.model.regions import Region, share_within
+from engine.model.regions import REGIONS, Region, share_within
 from engine.model.side_path import SidePath
 from engine.model.wan import CausalWan
 
@@ -38,7 +38,7 @@ _Paths = tuple[tuple[int, int, float], ...]
 _Kind = tuple[bool, _Paths]
 """Paths, and whether one of them acts in a part of the picture: layers of the same kind share a gain."""
 
-_REGION_ROWS: dict[Region, int] = {"everywhere": 0, "inside": 1, "outside": 2}
+_REGION_ROWS: dict[Region, int] = {region: row for row, region in enumerate(REGIONS)}
 """In which row of a gain [3, R] the strength of a region stands."""
 
 OTHER_ADAPTER = "Use the adapter that goes with the model."

@@ -30,6 +30,7 @@ from engine.model.latent_space import FRAMES_PER_LATENT
 
 Region = Literal["everywhere", "inside", "outside"]
 REGIONS: tuple[Region, ...] = get_args(Region)
+"""In the order in which gains stand beside each other."""
 
 _FINENESS = 64  # a mask that trembles by less of the picture leaves what belongs to the whole as it is
 

@@ -25,6 +25,13 @@ def threads_for(arch: Arch, device: torch.device) -> Iterator[None]:
     if device.type != "cpu" or arch.dim > SMALL:
         yield
         return
+    with one_thread():
+        yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run what is inside on one thread of torch; as many as before come back after it."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

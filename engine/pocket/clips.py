@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.pocket.camera import CameraLook, photograph
-from engine.pocket.controls import ControlMaker
+from engine.pocket.controls import FILLED, ControlMaker
 from engine.pocket.painting import paint
 from engine.pocket.scenes import random_scene
 from engine.pocket.skeleton import Joints
@@ -70,8 +70,7 @@ def draw_clip(
         if control.mask is not None:
             picture = np.where(control.mask[..., None] > 127, picture, camera)
             masks.append(control.mask)
-        told = kind in ("flow", "layout")
-        subjects.append((control.guide.near > 0.5).astype(np.uint8) if told else raster.mask)
+        subjects.append(control.guide.body if kind in FILLED else raster.mask)
         target.append(picture)
         controls.append(control.picture)
         cameras.append(camera)

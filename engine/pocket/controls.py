@@ -36,6 +36,8 @@ from engine.video.opencv import cv2
 from engine.video.scribble import Scribble
 
 KINDS = ("scribble", "edges", "depth", "gray", "pose", "inpaint", "flow", "layout")
+FILLED = ("flow", "layout")
+"""Those that say where a body is to be, without a mask: it is to fill what moves, or the box."""
 LOST_JOINTS = 0.1
 """How many joints the worst annotator does not find."""
 
@@ -112,11 +114,14 @@ class ControlMaker:
     def __init__(
         self, kind: str, flaws: Flaws, rng: np.random.Generator, annotator: Annotator | None = None
     ) -> None:
-        """`kind` is one of KINDS; lines are found by `annotator`, or known from the scene without one."""
+        """`kind` is one of KINDS; lines are found by `annotator`, or known from the scene without one.
+
+        Motion is always found.
+        """
         self.kind, self.flaws = kind, flaws
-        self._rng, self._annotator = rng, annotator
+        self._rng, self._annotator = rng, annotator or (Flow() if kind == "flow" else None)
         self._detail = float(rng.uniform(0.2, 0.8))
-        self._flow, self._wander, self._frame = Flow(), Wander.random(rng), -1
+        self._wander, self._frame = Wander.random(rng), -1
 
     @staticmethod
     def random(kind: str, rng: np.random.Generator, height: int, width: int) -> ControlMaker:
@@ -140,8 +145,7 @@ class ControlMaker:
             case "pose":
                 return self._pose(raster)
             case "flow":
-                found = self._flow.annotate(camera, self._detail, 1.0, False).control
-                assert found is not None  # motion is always coloured
+                found = self._found(camera)
                 return Control(found, None, from_flow(found))
             case "layout":
                 drawn = outline(self._wander.box(self._frame), *raster.depth.shape)
@@ -152,13 +156,19 @@ class ControlMaker:
     def _lines(self, raster: Raster, camera: Image) -> Control:
         dark = self.kind == "scribble"
         if self._annotator is not None:
-            picture = self._annotator.annotate(camera, self._detail, 1.0, False).control
-            assert picture is not None  # line annotators always draw
+            picture = self._found(camera)
             ink = luma_of(picture)
             return Control(picture, None, from_lines(1 - ink if dark else ink))
         ink = self._shifted(raster.lines * (1 - self.flaws.lost))
         drawn = np.clip(ink * self.flaws.thin * 1.3, 0, 1)
         return Control(_spread((1 - drawn if dark else drawn) * 255), None, from_lines(ink))
+
+    def _found(self, camera: Image) -> Image:
+        """What the program's own annotator draws."""
+        assert self._annotator is not None
+        picture = self._annotator.annotate(camera, self._detail, 1.0, False).control
+        assert picture is not None  # lines and motion are always drawn
+        return picture
 
     def _shifted(self, lines: Plane) -> Plane:
         """Lines a little beside the truth."""

@@ -35,6 +35,11 @@ class Guide:
     near: Plane
     height: Plane
 
+    @property
+    def body(self) -> Image:
+        """Where there is material rather than setting: u8 `[H, W]`, 1 there."""
+        return (self.near > 0.5).astype(np.uint8)
+
 
 def paint(guide: Guide, look: Look) -> Image:
     """Paint what a control picture tells in a look, RGB u8 `[H, W, 3]`.

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from engine.chunk import ChunkOutput, Live, Settings, parse_step_list
 from engine.core.channels import Closed, Fifo, Latest, Ring
+from engine.core.commands import REPLAY
 from engine.core.errors import CuelightError, EngineError
 from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Image
@@ -29,8 +30,6 @@ from engine.stages.reports import Reports, describe
 # Motion keeps its speed while the engine needs at most this long for a chunk; older input is passed over.
 LONGEST_SPAN_S = 2.0
 FIRST_SPAN_S = 0.5
-RESET, REPLAY = "reset", "replay"
-"""A stream without its past; and with the noise it began with."""
 BACK_OFF_S = 0.5
 BACK_OFF_MOST_S = 8.0
 _WAIT_S = 0.25  # without new frames, how often commands and reloads are looked at

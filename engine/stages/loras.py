@@ -4,14 +4,13 @@ The engine goes on with what it has until a file is read, and takes it at a chun
 stops a picture. A file that cannot be used leaves its slot empty and the operator the reason.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.core.channels import Latest
 from engine.core.errors import CuelightError
 from engine.core.parameters import LORA_SLOTS
-from engine.core.paths import inside, models_dir
+from engine.core.paths import models_dir, named_file
 from engine.core.store import Snapshot, Store
 from engine.model.lora_file import Lora
 from engine.session import Session
@@ -32,8 +31,7 @@ def lora_path(named: str) -> Path:
 
     Raises CuelightError for a name that leads out of that folder.
     """
-    path = Path(os.path.expanduser(named))  # unlike the method, it leaves an unknown ~name as it is
-    return path if path.is_absolute() else inside(models_dir() / FOLDER, path)
+    return named_file(models_dir() / FOLDER, named)
 
 
 def names_of(snapshot: Snapshot) -> tuple[str, ...]:

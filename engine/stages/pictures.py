@@ -5,7 +5,6 @@ that cannot be used counts as none, and the operator is told why.
 """
 
 import hashlib
-import os
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from engine.core.channels import Latest
 from engine.core.errors import CuelightError, OutputError
 from engine.core.parameters import REFERENCES
-from engine.core.paths import config_dir, inside, write_atomic
+from engine.core.paths import config_dir, named_file, write_atomic
 from engine.core.store import Snapshot, Store
 from engine.core.types import Image
 from engine.model.references import Fit, Reference
@@ -63,8 +62,7 @@ def picture_path(named: str) -> Path:
 
     Raises CuelightError for a name that leads out of that folder.
     """
-    path = Path(os.path.expanduser(named))  # unlike the method, it leaves an unknown ~name as it is
-    return path if path.is_absolute() else inside(picture_folder(), path)
+    return named_file(picture_folder(), named)
 
 
 _State = tuple[int, int] | None

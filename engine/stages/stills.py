@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass
 
 from engine.core.channels import Closed, Fifo, Latest
-from engine.core.commands import TAKES
+from engine.core.commands import SNAPSHOT, TAKES
 from engine.core.errors import CuelightError
 from engine.core.paths import recordings_dir
 from engine.core.store import Store
@@ -15,7 +15,6 @@ from engine.core.types import Image, OutputFrame
 from engine.stages.pictures import keep_picture
 from engine.stages.reports import Reports
 
-SNAPSHOT = "snapshot"
 STILLS = (SNAPSHOT, *TAKES)
 """The commands that are obeyed here."""
 SETTER = "still"

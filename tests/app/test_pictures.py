@@ -1,7 +1,6 @@
 """The page of pictures: files by dialog, drop and of this moment, what is idle, and what is wrong."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
@@ -50,10 +49,7 @@ def test_the_output_as_it_is_now_is_taken_as_by_a_pad(window, runtime) -> None:
         assert runtime.commands[-1] == command
 
 
-def test_the_camera_as_it_is_now_can_be_taken(
-    window, bridge, runtime, store, qtbot, tmp_path: Path, monkeypatch
-) -> None:
-    monkeypatch.setenv("CUELIGHT_HOME", str(tmp_path))
+def test_the_camera_as_it_is_now_can_be_taken(window, bridge, runtime, store, qtbot) -> None:
     slot, entry = window.pictures.slots.by_key["extension.last"], "Camera as it is now"
     choose(slot, entry)
     assert store.get("extension.last") == "", "there was none yet"

@@ -204,10 +204,7 @@ def test_a_lora_of_a_strangers_look_does_not_lead_out_of_the_folder(
     assert "outside" in line.loras.notes[0] and "Fix: " in line.loras.notes[0], "said, and the show goes on"
 
 
-def test_a_drawn_stroke_is_in_the_next_chunk(
-    line: Line, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("CUELIGHT_HOME", str(tmp_path))
+def test_a_drawn_stroke_is_in_the_next_chunk(line: Line) -> None:
     session = line.engine.sessions[0]
     line.film(1.0)
     line.chunk()

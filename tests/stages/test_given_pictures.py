@@ -23,14 +23,6 @@ from engine.video.still import read_still
 from tests.fakes import HEIGHT, WIDTH, FakeSession, flat
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CUELIGHT_HOME", str(tmp_path))
-    pictures = tmp_path / "config" / "pictures"
-    pictures.mkdir(parents=True)
-    return pictures
-
-
 def save(path: Path, image: np.ndarray[Any, Any]) -> str:
     assert cv2.imwrite(str(path), image)
     return str(path)

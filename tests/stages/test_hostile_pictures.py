@@ -20,14 +20,6 @@ from engine.video.still import read_still
 from tests.fakes import HEIGHT, WIDTH, FakeSession, flat
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CUELIGHT_HOME", str(tmp_path))
-    pictures = tmp_path / "config" / "pictures"
-    pictures.mkdir(parents=True)
-    return pictures
-
-
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray[Any, Any]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 

@@ -15,11 +15,6 @@ from engine.stages.strokes import KEPT_S, forget_strokes
 NOW = 2_000_000_000.0
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUELIGHT_HOME", str(tmp_path))
-
-
 def drawn(level: int, age: float = KEPT_S + 1) -> str:
     name = keep_mask(np.full((8, 8), level, np.uint8))
     os.utime(picture_path(name), (NOW - age, NOW - age))
