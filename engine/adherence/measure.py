@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from engine.adherence.cases import Case, tells
-from engine.adherence.flicker import Changes, flicker
+from engine.adherence.flicker import Motion
 from engine.adherence.judge import Judge, Reading
 from engine.adherence.lines import control_lines, edge_f, picture_lines
 from engine.adherence.metrics import (
@@ -38,7 +38,7 @@ BETTER = {
     "material_accuracy": "higher", "palette_distance": "lower",
     "reference_distance": "lower", "reference_likeness": "higher", "change": "higher",
     "anchor_psnr": "higher", "kept_ssim": "higher", "kept_psnr": "higher", "copy_ssim": "higher",
-    "copy_psnr": "higher", "flicker": "lower", "drift": "lower",
+    "copy_psnr": "higher", "flicker": "lower", "stutter": "lower", "drift": "lower",
 }  # fmt: skip
 BATCH = 12  # pictures that are read at once
 _NOTHING: Mapping[str, Value] = MappingProxyType({})
@@ -119,18 +119,17 @@ def pictures(
 def score(case: Case, made: Iterator[tuple[Image, int]], judge: Judge) -> dict[str, float]:
     """The metrics of one clip: means over its frames; one that says nothing here is left out."""
     found: dict[str, list[float]] = defaultdict(list)
-    changes, true_changes = Changes(), Changes()
+    motion = Motion()
     begin = 0
     while batch := list(itertools.islice(made, BATCH)):
         for index, (picture, chunk) in enumerate(batch, begin):
-            changes.add(picture, chunk)
-            true_changes.add(case.truth.video[index], chunk)
+            motion.add(picture, case.truth.video[index], chunk)
         for metric, values in _batch_scores(case, begin, np.stack([picture for picture, _ in batch]), judge):
             found[metric] += values
         begin += len(batch)
-    jumps = flicker(changes, true_changes)
     means = {metric: float(np.mean(values)) for metric, values in found.items() if values}
-    return means if jumps is None else means | {"flicker": jumps}
+    uneven = {"flicker": motion.flicker, "stutter": motion.stutter}
+    return means | {metric: value for metric, value in uneven.items() if value is not None}
 
 
 def true_score(case: Case, judge: Judge) -> dict[str, float]:

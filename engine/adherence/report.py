@@ -23,6 +23,7 @@ ABOUT = {
     "copy_ssim": "the same where the model's copy is shown; true: through the autoencoder alone",
     "copy_psnr": "the same in dB",
     "flicker": "change at chunk borders against inside, over the clip's own",
+    "stutter": "the same at the borders of latents within chunks",
     "drift": "largest change of mean, deviation or sharpness, last minute against first",
 }
 FIRST_COLUMN, COLUMN = 34, 10

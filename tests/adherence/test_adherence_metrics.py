@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from engine.adherence.flicker import STILL, Changes, flicker
+from engine.adherence.flicker import STILL, Motion
 from engine.adherence.metrics import (
     BEST_PSNR,
     change,
@@ -138,29 +138,46 @@ def clip(changes: list[int]) -> list[np.ndarray]:
     return [even((level, level, level)) for level in np.cumsum([10, *changes])]
 
 
-def changes_of(frames: list[np.ndarray], size: int) -> Changes:
-    changes = Changes()
-    for index, frame in enumerate(frames):
-        changes.add(frame, index // size)
-    return changes
+def motion_of(generated: list[np.ndarray], true: list[np.ndarray], size: int) -> Motion:
+    motion = Motion()
+    for index, (frame, shown) in enumerate(zip(generated, true, strict=True)):
+        motion.add(frame, shown, 1 + index // size)
+    return motion
 
 
 def test_a_clip_that_jumps_between_chunks_flickers_by_so_much() -> None:
     calm, jumping = clip([2] * 8), clip([2, 2, 8, 2, 2, 8, 2, 2])
-    true = changes_of(calm, 3)
-    assert flicker(true, true) == 1
-    assert flicker(changes_of(jumping, 3), true) == pytest.approx((8 + STILL) / (2 + STILL))
+    assert motion_of(calm, calm, 3).flicker == 1
+    assert motion_of(jumping, calm, 3).flicker == pytest.approx((8 + STILL) / (2 + STILL))
 
 
 def test_what_jumps_in_the_clip_itself_is_no_flicker() -> None:
-    jumping = changes_of(clip([2, 2, 8, 2, 2, 8, 2, 2]), 3)
-    assert flicker(jumping, jumping) == 1
+    jumping = clip([2, 2, 8, 2, 2, 8, 2, 2])
+    assert motion_of(jumping, jumping, 3).flicker == 1
 
 
 def test_one_chunk_cannot_flicker_and_a_still_one_does_not() -> None:
-    still = changes_of(clip([0] * 8), 3)
-    assert flicker(changes_of(clip([2, 2]), 3), still) is None
-    assert flicker(still, still) == 1
+    still, short = clip([0] * 8), clip([2, 2])
+    assert motion_of(short, short, 3).flicker is None
+    assert motion_of(still, still, 3).flicker == 1
+
+
+def test_latents_that_stand_still_stutter_and_chunk_borders_do_not_count() -> None:
+    calm = clip([2] * 23)
+    chunk = [0, 0, 0, 8, 0, 0, 0, 8, 0, 0, 0]
+    steps = clip([*chunk, 50, *chunk])
+    found = motion_of(steps, calm, 12)
+    assert found.stutter == pytest.approx((8 + STILL) / STILL)
+    assert motion_of(calm, calm, 12).stutter == 1
+    assert motion_of(steps, steps, 12).stutter == 1, "what the clip does itself is none"
+
+
+def test_the_first_chunk_says_nothing_of_stutter() -> None:
+    """Some autoencoders show one picture of the first latent, so its borders lie elsewhere."""
+    calm = clip([2] * 20)
+    ragged = clip([9, 0, 0, 0, 9, 0, 0, 0, 9] + [2] * 11)
+    assert motion_of(ragged, calm, 9).stutter == 1
+    assert motion_of(calm[:9], calm[:9], 9).stutter is None
 
 
 def noise(seed: int) -> np.ndarray:
