@@ -43,4 +43,4 @@ class Arch:
 
 WAN_1_3B = Arch(dim=1536, ffn_dim=8960, heads=12, layers=30, vace_layers=tuple(range(0, 30, 2)))
 WAN_14B = Arch(dim=5120, ffn_dim=13824, heads=40, layers=40, vace_layers=tuple(range(0, 40, 5)))
-POCKET = Arch(dim=128, ffn_dim=384, heads=4, layers=6, vace_layers=(0, 2, 4), text_len=16, text_dim=64)
+POCKET = Arch(dim=128, ffn_dim=384, heads=4, layers=8, vace_layers=(0, 2, 4, 6), text_len=16, text_dim=64)

@@ -15,8 +15,8 @@ from engine.pocket.styles import Image, Look, Plane, random_look
 
 FRAMES_PER_SECOND = 16
 
-SHARES = {"scribble": 0.16, "edges": 0.07, "depth": 0.17, "gray": 0.20, "pose": 0.13, "inpaint": 0.15,
-          "flow": 0.05, "layout": 0.07}  # fmt: skip
+SHARES = {"scribble": 0.19, "edges": 0.07, "depth": 0.13, "gray": 0.14, "pose": 0.16, "inpaint": 0.19,
+          "flow": 0.06, "layout": 0.06}  # fmt: skip
 """How often training draws each kind of control."""
 
 

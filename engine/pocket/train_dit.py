@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.model.context import CONTEXT_CHANNELS
-from engine.model.tae import LATENT_CHANNELS, POCKET_TAE, TAE
+from engine.model.tae import FRAMES_PER_LATENT, LATENT_CHANNELS, POCKET_TAE, TAE
 from engine.model.vace import References
 from engine.pocket.batches import Batch, Library, Past, sample
 from engine.pocket.latents import CHUNK
@@ -115,20 +115,28 @@ def fading(error: Tensor) -> Tensor:
 
 @torch.no_grad()
 def channel_weights(tae: TAE, latents: Tensor) -> Tensor:
-    """How much the error of each channel counts `[16]`, with a mean of 1: half equally, half as it is seen.
+    """How much the error of each channel counts `[16]`, 1 in the mean: for itself, and by what is seen of it.
 
     Seen means: the change of the decoded pictures when a channel of `latents` `[B, F, 16, h, w]` is moved.
     The first ones carry brightness and colour and are seen ten times as much as the last; counted alike,
-    every token gets a brightness of its own, and the picture falls into blocks.
+    every token gets a brightness of its own, and the picture falls into blocks. What moves between the
+    pictures of one latent is weak and is carried by others; counted for nothing, they would stand still.
     """
     shown, _ = tae.decode(latents)
-    seen = []
+    seen, moves = [], []
     for channel in range(LATENT_CHANNELS):
         moved = latents.clone()
         moved[:, :, channel] += 0.1
-        seen.append((tae.decode(moved)[0] - shown).square().mean())
-    energy = torch.stack(seen)
-    return 0.5 + 0.5 * energy / energy.mean()
+        change = tae.decode(moved)[0] - shown
+        seen.append(change.square().mean())
+        moves.append(change.unflatten(1, (-1, FRAMES_PER_LATENT)).diff(dim=2).square().mean())
+    return 0.4 + 0.4 * _shares(seen) + 0.2 * _shares(moves)
+
+
+def _shares(energies: list[Tensor]) -> Tensor:
+    """Numbers in parts of their mean."""
+    energy = torch.stack(energies)
+    return energy / energy.mean()
 
 
 def errors_of(clean: Tensor, target: Tensor, weights: Tensor) -> Tensor:

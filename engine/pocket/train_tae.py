@@ -34,6 +34,12 @@ LATENT_NOISE = 0.05
 TOKEN_NOISE = 0.25
 """Largest deviation of what each token (2x2 latents) is off by as a whole; most clips get much less of it."""
 
+SHARES = (1.0, 1.0, 0.35)
+"""How much each of a clip's three videos counts: its picture, its control, what the camera sees."""
+
+MOST_MOTION = 8.0
+"""Mean change of a pixel (of 255) from picture to picture above which a clip is not drawn more often."""
+
 LOUDEST = 2.0
 """Latents beyond this are held down: the decoder squeezes all above 3, and with them the strong colours."""
 
@@ -57,12 +63,27 @@ def _draw(seed: int) -> list[NDArray[np.uint8]]:
     return [clip.target, clip.control, clip.camera]
 
 
-def sample(pool: NDArray[np.uint8], batch: int, rng: np.random.Generator) -> Tensor:
-    """Random crops `[B, F, 3, 64, 64]` in [-1, 1]."""
+def chances(pool: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How often each clip of a pool `[N, F, H, W, 3]` is drawn: the more, the more it moves, up to a limit.
+
+    Most clips are nearly still, and from them nothing is learned of motion. What the camera sees is full of
+    noise, which only looks like motion.
+    """
+    coarse = pool[:, :, ::4, ::4]
+    moves = np.array([np.abs(np.diff(clip.astype(np.int16), axis=0)).mean() for clip in coarse])
+    often = (1 + np.minimum(moves, MOST_MOTION)) * np.resize(SHARES, len(pool))
+    share: NDArray[np.float64] = often / often.sum()
+    return share
+
+
+def sample(
+    pool: NDArray[np.uint8], batch: int, rng: np.random.Generator, share: NDArray[np.float64] | None = None
+) -> Tensor:
+    """Random crops `[B, F, 3, 64, 64]` in [-1, 1], of clips as often as `share` says; None: all alike."""
     crops = []
-    for _ in range(batch):
+    for clip in rng.choice(len(pool), batch, p=share):
         top, left = (int(rng.integers(0, side - CROP + 1)) for side in SIZE)
-        crop = pool[rng.integers(len(pool)), :, top : top + CROP, left : left + CROP]
+        crop = pool[clip, :, top : top + CROP, left : left + CROP]
         crops.append(crop[:, :, ::-1] if rng.random() < 0.5 else crop)
     return torch.from_numpy(np.stack(crops)).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
 
@@ -103,6 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     torch.manual_seed(0)
     pool = draw_pool(options.work, options.clips)
+    share = chances(pool)
     tae = TAE(POCKET_TAE)
     if options.begin:
         tae.load_state_dict(load_file(options.begin))
@@ -121,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if stage.step == 0:
         export(tae.state_dict(), out)
     stage.run(
-        lambda rng: loss_of(tae, sample(pool, options.batch, rng)),
+        lambda rng: loss_of(tae, sample(pool, options.batch, rng, share)),
         lambda: export(stage.average.weights, out),
     )
 
