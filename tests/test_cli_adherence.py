@@ -250,7 +250,9 @@ def test_the_whole_command_with_pocket(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["adherence", *words, "--json", str(numbers)]) == 0
     rows = json.loads(numbers.read_text())["rows"]
     metrics = {row["metric"] for row in rows}
-    assert metrics == {"mask_ssim", "material_accuracy", "palette_distance", "flicker", "drift"}
+    assert metrics == {
+        "mask_ssim", "material_accuracy", "palette_distance", "flicker", "stutter", "drift",
+    }  # fmt: skip
     assert all(np.isfinite(row["value"]) for row in rows)
     assert "drift over 2 s" in capsys.readouterr().out
 
