@@ -5,7 +5,7 @@ import numpy as np
 from engine.core.types import Image
 from engine.model.latent_space import FRAMES_PER_LATENT
 
-FIRST_CHUNK = 1
+FIRST_CHUNK = 1  # of a stream
 STILL = 0.25  # gray levels that are added to every change, so that a clip without motion says 1
 
 
