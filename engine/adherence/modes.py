@@ -142,7 +142,9 @@ def reference_pictures(look: Look, number: int, values: Snapshot) -> list[Image]
 
 def silent_words(case: Case, look: Look) -> Words:
     """A case's words without a prompt for what a reference shows: material and palette are left out of it."""
-    return replace(case.words, prompt=replace(look, material=None, palette=None).prompt)
+    from engine.pocket.styles import without_material
+
+    return replace(case.words, prompt=without_material(look.prompt))
 
 
 def referenced(source: Source, control: str, prefix: str, counts: Sequence[int]) -> Iterator[ReferenceTrial]:

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from engine.pocket.latents import CHUNK, REFERENCES, Shard, read_shard
+from engine.pocket.styles import without_material
 
 EXTENDED_SHARE = 0.12
 """How many first chunks get key frames: the first latent is given, the last, or both."""
 
-REFERRED_SHARE = 0.15
-"""How many batches have references beside their control: one or two; half of the samples then say no look."""
+REFERRED_SHARE = 0.2
+"""How many batches have references beside their control, one or two; `_words` tells what is then said."""
 
 PAST_SHARE = 0.7
 """How many second chunks see the first. With more, it learns to copy the past, not to follow the control."""
@@ -83,12 +84,21 @@ def sample(shards: list[Shard], rng: np.random.Generator, tokens: int) -> Batch:
         if first == 0 and rng.random() < EXTENDED_SHARE:
             control = shard.extended[clip][area].float()
         context.append(control)
-        silent = shown > 0 and rng.random() < 0.5
-        prompts.append(shard.plain[clip] if silent else shard.prompts[clip])
+        prompts.append(_words(shard, clip, rng) if shown else shard.prompts[clip])
         references.append(shard.references[clip, :shown][middle])
     before = Past(torch.stack(past).float(), torch.stack(past_context).float()) if remembers else None
     beside = torch.stack(references).float() if shown else None
     return Batch(torch.stack(clean).float(), torch.stack(context), prompts, before, beside)
+
+
+def _words(shard: Shard, clip: int, rng: np.random.Generator) -> str:
+    """What is said beside references: half of the time all, a quarter no material, a quarter no look at all.
+
+    The quarter matters: where it had only heard all or nothing, the model took a setting's name for a whole
+    prompt, of which a missing material is a part, and asked no reference for it.
+    """
+    whole = shard.prompts[clip]
+    return (whole, whole, without_material(whole), shard.plain[clip])[rng.integers(4)]
 
 
 def _middle(side: int, cut: int) -> slice:

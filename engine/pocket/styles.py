@@ -150,6 +150,18 @@ class Look:
         return ", ".join(part for part in (subject, self.setting) if part)
 
 
+def without_material(prompt: str) -> str:
+    """A look's prompt without the words for what things are made of and for their colour.
+
+    What is left, who and where, is what a performer still says when a reference is to tell the rest.
+    """
+    parts = (
+        " ".join(word for word in part.split() if word not in MATERIALS and word not in PALETTES)
+        for part in prompt.split(", ")
+    )
+    return ", ".join(part for part in parts if part)
+
+
 def random_look(rng: np.random.Generator, subject: str) -> Look:
     """A look for training: every word may be missing, so that each learns to act alone."""
     palette = rng.choice(list(PALETTES)) if rng.random() < 0.45 else None

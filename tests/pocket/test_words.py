@@ -18,6 +18,7 @@ from engine.pocket.styles import (
     VOCABULARY,
     Look,
     random_look,
+    without_material,
 )
 from engine.pocket.synonyms import SYNONYMS
 from tests.pocket.conftest import HEIGHT, WIDTH
@@ -51,6 +52,13 @@ def test_materials_and_settings_look_different_from_each_other(guide: Guide) -> 
         assert difference(guide, Look(a), Look(b)) > VISIBLE, (a, b)
     for a, b in itertools.combinations(SETTINGS, 2):
         assert difference(guide, Look(setting=a), Look(setting=b)) > VISIBLE, (a, b)
+
+
+def test_what_a_reference_may_tell_can_be_left_out_of_a_prompt() -> None:
+    for words in itertools.product((None, "gold"), (None, "red"), (None, "night"), (None, "figure")):
+        material, palette, setting, subject = words
+        said = Look(material, palette, setting, subject).prompt
+        assert without_material(said) == Look(setting=setting, subject=subject).prompt
 
 
 def test_a_silent_prompt_is_clay_by_day_and_other_words_change_it(guide: Guide) -> None:
