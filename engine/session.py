@@ -7,49 +7,38 @@ of plain data (arrays in, arrays out) and knows no threads, cameras, windows or 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from engine.chunk import (
-    ChunkInput,
-    ChunkOutput,
-    Live,
-    Pictures,
-    Settings,
-    nominal_steps,
-    present,
-)
+from engine.beginnings import Beginnings
+from engine.chunk import ChunkInput, ChunkOutput, Live, Pictures, Settings, present
+from engine.chunk_context import ChunkContext, weighed, with_room
 from engine.core.errors import EngineError
-from engine.core.parameters import LORA_SLOTS, REFERENCES
-from engine.model.context import ContextEncoder
-from engine.model.cost import CostModel, Work
-from engine.model.governor import Effort, Governor, efforts
-from engine.model.hints import HintChoice, chosen, cleans, renewed
-from engine.model.key_frames import gray_control, place_key_frames
-from engine.model.latent_space import LATENT_CHANNELS, SPATIAL_FACTOR, State
+from engine.core.parameters import LORA_SLOTS
+from engine.model.cost import Work
+from engine.model.hints import renewed
+from engine.model.latent_space import SPATIAL_FACTOR, State
 from engine.model.leading import InBranch, Way
 from engine.model.load import Choice, Pipeline, load_pipeline
 from engine.model.lora import LoraSlots
 from engine.model.lora_file import Lora, read_lora
-from engine.model.noise import ChunkNoise, MotionController, mixed, strength_steps
 from engine.model.quantize import exact
-from engine.model.references import Fit, Reference, crop_to_fill, encode_references, fitted
-from engine.model.regions import share_of, token_weights
+from engine.model.references import Fit, Reference, encode_references, fitted
+from engine.model.regions import share_of
 from engine.model.savings import ALL, Savings
-from engine.model.schedule import Step, clean_estimate, noised
+from engine.model.schedule import clean_estimate, noised
 from engine.model.speech import Speech
 from engine.model.stream import LatentStream
 from engine.model.text import Conditioning
 from engine.model.threads import threads_for
-from engine.model.vace import References
 from engine.model.wan import CrossCache
 from engine.modes import mode_of
+from engine.pace import Pace
 
 ANCHOR_PICTURES = 9
 """The picture before those of the last two latents: what Krea Realtime anchors its context in."""
@@ -91,15 +80,13 @@ class Session:
             savings=savings,
             graphs=pipeline.graphs,
         )
-        self._savings = savings
+        self._threaded = not savings.threads
         self._way = InBranch() if way is None else way
-        self._noise = ChunkNoise((LATENT_CHANNELS, *self.latent_size), pipeline.device, pipeline.dtype)
-        self._motion = MotionController()
-        self._contexts = ContextEncoder(pipeline.vae)
+        self._beginnings = Beginnings(pipeline, height, width)
+        self._contexts = ChunkContext(pipeline, height, width, gray=savings.gray)
         self._speech = Speech(pipeline.dit, pipeline.device, pipeline.dtype)
         self._loras = LoraSlots(pipeline.dit)
-        self._costs = CostModel(spec.arch)
-        self._governor = Governor()
+        self._pace = Pace(pipeline, self._stream, spec.arch.tokens_per_latent(*self.latent_size))
         self.expected_s: float | None = None
         """How long the chunk that is being made should take; None while nothing like it was measured."""
         self.reset()
@@ -127,14 +114,10 @@ class Session:
 
         `replay`: the noise begins anew as well, so that the same input gives the same pictures again.
         """
-        if replay:
-            self._noise.replay()
+        self._beginnings.reset(replay=replay)
         self._stream.reset()
         self._contexts.reset()
-        self._motion.reset()
-        self._reference_noise: tuple[int, Tensor] | None = None  # and the seed it was drawn with
         self._decoder: State | None = None
-        self._video: State | None = None
         self._decoded: Tensor | None = None  # the newest decoded pictures, for an anchor
 
     def close(self) -> None:
@@ -178,14 +161,13 @@ class Session:
         stream, the first chunk is shorter (9 pictures instead of 12 with the public files).
         """
         began, usual = time.perf_counter(), not self._first
-        self._check(chunk)
-        chunk = self._with_room(chunk)
+        self._contexts.check(chunk, self.frames_in)
+        chunk = with_room(chunk, self._latents)
         for slot, region in enumerate(settings.regions):
             self._loras.region(slot, region)
         self._loras.cover(share_of(chunk.region) if self._loras.parted else 0.0)
         self._loras.apply()
-        arch, shared = self.pipeline.spec.arch, not self._savings.threads
-        with nullcontext() if shared else threads_for(arch, self.device):
+        with nullcontext() if self._threaded else threads_for(self.pipeline.spec.arch, self.device):
             changes = self._loras.text_changes
             told = self._speech.next(conditioning, settings.transition, settings.blend, changes)
             if told.arrived:
@@ -194,7 +176,7 @@ class Session:
             with exact(self.pipeline.dit) if self._first else nullcontext():
                 work = self._make(chunk, live, settings, told.text, emit)
         if usual and not told.arrived:
-            self._costs.observe(work, time.perf_counter() - began)
+            self._pace.observe(work, time.perf_counter() - began)
 
     def _make(
         self,
@@ -210,24 +192,26 @@ class Session:
         led = chunk.references
         self._way.enter(stream, led, text, lambda: live().context_scale)
         chunk = replace(chunk, references=self._way.beside(led))
-        stream.begin(latents, text, self._anchor, len(chunk.references), self._inside(chunk, latents))
+        inside = self._contexts.inside(chunk.region if self._loras.parted else None, latents)
+        stream.begin(latents, text, self._anchor, len(chunk.references), inside)
         there = present(chunk, latents, settings.noise_scale)
-        context = self._way.inside(self._context(chunk, there.context), led)
-        weights = self._weights(chunk, latents)
-        self._noise.begin(settings.seed)
-        settings = self._paced(settings, context is not None)
-        x, steps = self._start(chunk, settings)
+        context = self._contexts.encode(chunk, latents, wanted=there.context, first=self._first)
+        context = self._way.inside(context, led)
+        weights = self._contexts.weights(chunk, latents)
+        self._beginnings.noise.begin(settings.seed)
+        settings = self._pace.settled(settings, latents, controlled=context is not None)
+        x, steps = self._beginnings.begin(chunk, settings, latents, first=self._first)
         clock.mark("context")
-        effort = self._effort(settings.hints, steps)
-        work = self._work(effort, context is not None)
-        self.expected_s = self._costs.expected(work)
+        effort = self._pace.effort(settings.hints, steps)
+        work = self._pace.work(effort, latents, controlled=context is not None)
+        self.expected_s = self._pace.expected(work)
         fresh = renewed(effort.hints, effort.steps)
         for index, (step, following) in enumerate(zip(steps, [*steps[1:], None], strict=True)):
             now = live()
             for slot, strength in enumerate(now.loras):
                 self._loras.strength(slot, strength)
-            scale = _weighed(now.context_scale, weights)
-            beside = self._beside(chunk.references, settings.seed, step.sigma)
+            scale = weighed(now.context_scale, weights)
+            beside = self._contexts.beside(chunk.references, settings.seed, step.sigma)
             output = stream.predict(
                 x,
                 step.t,
@@ -239,7 +223,7 @@ class Session:
             )
             x = clean_estimate(spec.prediction, x, output, step.sigma)
             if following is not None:
-                x = noised(x, self._noise.draw(latents), following.sigma)
+                x = noised(x, self._beginnings.noise.draw(latents), following.sigma)
         clock.mark("denoise")
         frames, self._decoder = self.pipeline.vae.decode(x, self._decoder)
         pictures = _to_pictures(frames)
@@ -250,146 +234,6 @@ class Session:
         stream.finish(x, clean=effort.clean)
         self._keep(frames)
         return work
-
-    def _paced(self, settings: Settings, controlled: bool) -> Settings:
-        """The settings with as many steps as are in time, where that is asked for and left to the program."""
-        if settings.deadline_s is None or settings.steps or settings.step_list:
-            return settings
-
-        def allowed(steps: int) -> Effort:
-            timed = self.pipeline.schedule.steps(nominal_steps(steps), settings.warped and spec.warped)
-            return self._effort(settings.hints, timed)
-
-        def expected(effort: Effort) -> float | None:
-            return self._costs.expected(self._work(effort, controlled))
-
-        spec = self.pipeline.spec
-        best = self._governor.choose(efforts(spec.steps, allowed), expected, settings.deadline_s)
-        return replace(settings, steps=best.steps)
-
-    def _effort(self, choice: HintChoice, steps: Sequence[Step]) -> Effort:
-        """What these steps take; a stream's first chunk, looked back at for long, is always passed clean."""
-        timesteps, passed = [step.t for step in steps], self.pipeline.passed
-        hints = chosen(choice, passed, timesteps)
-        return Effort(len(steps), hints, self._first or cleans(choice, hints, passed, timesteps))
-
-    def _work(self, effort: Effort, controlled: bool) -> Work:
-        """How much the chunk that comes is to compute; `controlled`: the VACE branch runs."""
-        plan = self._stream.policy.plan(self._stream.start, self._latents)
-        each = self.pipeline.spec.arch.tokens_per_latent(*self.latent_size)
-        hinted = effort.hinted if controlled else 0
-        clean = plan.clean and effort.clean
-        return Work(self._latents * each, len(plan.key_positions) * each, effort.steps, hinted, clean)
-
-    def _check(self, chunk: ChunkInput) -> None:
-        """Refuse pictures of another count or size than the next chunk takes, and too many references."""
-        if len(chunk.references) > REFERENCES:
-            what = f"{len(chunk.references)} references are too many for a chunk."
-            raise EngineError(what, f"Give at most {REFERENCES}.")
-        expected = (self.frames_in, self.height, self.width)
-        given = {
-            "control": chunk.control,
-            "mask": chunk.mask,
-            "video": chunk.video,
-            "region": chunk.region,
-        }
-        for name, value in given.items():
-            if value is not None and value.shape[:3] != expected:
-                raise EngineError(
-                    f"The {name} of a chunk has shape {value.shape}, expected {expected}.",
-                    "Fit control, mask, video and region to the session's size.",
-                )
-
-    def _with_room(self, chunk: ChunkInput) -> ChunkInput:
-        """The chunk as it can be made: one latent has room for one key frame, the stronger."""
-        if chunk.first is None or chunk.last is None or self._latents > 1:
-            return chunk
-        if chunk.first_strength < chunk.last_strength:
-            return replace(chunk, first=None)
-        return replace(chunk, last=None)
-
-    def _context(self, chunk: ChunkInput, wanted: bool) -> Tensor | None:
-        """The VACE context `[1, 96, n, h, w]`; None where nothing is asked, and what is later begins anew."""
-        if not wanted:
-            self._contexts.reset()
-            return None
-        if chunk.first is not None or chunk.last is not None:
-            return self._key_framed(chunk)
-        if chunk.control is None:
-            return self._contexts.encode_nothing(self._latents, self.height, self.width, first=self._first)
-        mask = chunk.mask
-        if mask is None and not self._savings.gray:  # as if there might be something to keep
-            mask = np.full(chunk.control.shape[:3], 255, np.uint8)
-        return self._contexts.encode(chunk.control, mask, first=self._first)
-
-    def _key_framed(self, chunk: ChunkInput) -> Tensor:
-        """The context of a chunk with key frames, over whatever other control it has."""
-        vae, first = self.pipeline.vae, self._first
-        video, mask = gray_control(vae, self._latents, self.height, self.width, first=first)
-        if chunk.control is not None:
-            video = _to_tensor(chunk.control, video)
-            if chunk.mask is not None:
-                mask = torch.from_numpy(chunk.mask).to(mask)[None] / 255
-        start, end = (
-            None if picture is None else crop_to_fill(picture, self.height, self.width)
-            for picture in (chunk.first, chunk.last)
-        )
-        video, mask = place_key_frames(vae, video, mask, first=first, at_start=start, at_end=end)
-        return self._contexts.encode_tensors(video, mask, first=first)
-
-    def _inside(self, chunk: ChunkInput, latents: int) -> Tensor | None:
-        """How far each token lies inside the region `[N]`; None where no LoRA asks for it."""
-        if chunk.region is None or not self._loras.parted:
-            return None
-        _, high, wide = self.pipeline.spec.arch.patch
-        rows, columns = self.latent_size[0] // high, self.latent_size[1] // wide
-        return token_weights(chunk.region, latents, rows, columns).to(self.device)
-
-    def _weights(self, chunk: ChunkInput, latents: int) -> Tensor | None:
-        """How much of the context scale each latent gets, `[1, F]`; None where all get all of it."""
-        weights = [1.0] * latents
-        if chunk.first is not None:
-            weights[0] *= chunk.first_strength
-        if chunk.last is not None:
-            weights[-1] *= chunk.last_strength
-        if all(weight == 1 for weight in weights):
-            return None
-        return torch.tensor([weights], device=self.device, dtype=self.pipeline.dtype)
-
-    def _beside(self, references: tuple[Reference, ...], seed: int, sigma: float) -> References | None:
-        """The references at a noise level, under noise that stays the same from chunk to chunk."""
-        if not references:
-            return None
-        if self._reference_noise is None or self._reference_noise[0] != seed:
-            drawn = torch.randn(
-                1, REFERENCES, LATENT_CHANNELS, *self.latent_size,
-                generator=torch.Generator().manual_seed(seed),
-            )  # fmt: skip
-            self._reference_noise = seed, drawn.to(self.device, self.pipeline.dtype)
-        clean = torch.cat([reference.latent for reference in references], dim=1)
-        noise = self._reference_noise[1][:, : clean.shape[1]]
-        return References(
-            torch.cat([reference.context for reference in references], dim=2), noised(clean, noise, sigma)
-        )
-
-    def _start(self, chunk: ChunkInput, settings: Settings) -> tuple[Tensor, tuple[Step, ...]]:
-        """What denoising starts from, and its steps: noise alone, or noise over the camera's picture."""
-        schedule = self.pipeline.schedule
-        steps = schedule.steps(
-            settings.nominal(self.pipeline.spec.steps), settings.warped and self.pipeline.spec.warped
-        )
-        noise = self._noise.draw(self._latents)
-        if settings.noise_scale >= 1 or chunk.video is None:
-            self._video = None
-            self._motion.reset()
-            return noise, steps
-        scale = self._motion.strength(chunk.video, settings.noise_scale, settings.motion)
-        steps = strength_steps(schedule, steps, scale)
-        video = _to_tensor(chunk.video, noise)
-        if self._video is None and not self._first:
-            self._video = self.pipeline.vae.resume(video[:, 0])
-        latents, self._video = self.pipeline.vae.encode(video, self._video)
-        return mixed(latents, noise, steps[0].sigma), steps
 
     def _keep(self, frames: Tensor) -> None:
         """Remember the newest decoded pictures `[1, N, 3, H, W]`, as far back as an anchor may lie."""
@@ -415,17 +259,6 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[stage] = now - self._last
         self._last = now
-
-
-def _weighed(scale: float, weights: Tensor | None) -> float | Tensor:
-    """The context scale of each latent; 0 stays a host number, for which the branch is not run."""
-    return scale if weights is None or scale == 0 else weights * scale
-
-
-def _to_tensor(pictures: Pictures, like: Tensor) -> Tensor:
-    """u8 `[F, H, W, 3]` to `[1, F, 3, H, W]` in [-1, 1], on the device and in the dtype of `like`."""
-    video = torch.from_numpy(pictures).to(like.device, like.dtype).permute(0, 3, 1, 2)[None]
-    return video / 127.5 - 1
 
 
 def _to_pictures(frames: Tensor) -> Pictures:
