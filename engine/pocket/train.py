@@ -20,7 +20,10 @@ from engine.pocket.publish import publish
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything: clips for the autoencoder, shards of latents, minutes and steps of a stage."""
+    """How much of everything: clips for the autoencoder, shards of latents, minutes and steps of a stage.
+
+    `processes` share the transformer's tokens, `tokens` a step in all.
+    """
 
     clips: int
     shards: int
@@ -32,6 +35,7 @@ class Size:
     shard: int = latents.SHARD
     batch: int = 4
     steps: int = 1_000_000
+    processes: int = 2
 
 
 SIZES = {
@@ -40,7 +44,7 @@ SIZES = {
     "evening": Size(clips=240, shards=44, tae_minutes=15, dit_minutes=120, refine_minutes=12, tokens=2600,
                     refine_shards=6),
     "smoke": Size(clips=2, shards=1, tae_minutes=9, dit_minutes=9, refine_minutes=9, tokens=350,
-                  refine_shards=1, shard=2, batch=1, steps=48),
+                  refine_shards=1, shard=2, batch=1, steps=48, processes=1),
 }  # fmt: skip
 """Minutes of two laptop cores. `smoke` only shows that every stage works; it ends by its steps, after a
 minute or two, and so learns as much on a machine that is busy.
@@ -54,7 +58,8 @@ def train(work: Path, size: Size) -> Path:
     drawn = ["--clips", str(size.clips), "--batch", str(size.batch)]
     train_tae.main([*common, *drawn, "--minutes", str(size.tae_minutes)])
     latents.main([*folder, "--shards", str(size.shards), "--clips", str(size.shard)])
-    train_dit.main([*common, "--tokens", str(size.tokens), "--minutes", str(size.dit_minutes)])
+    shared = ["--tokens", str(size.tokens), "--processes", str(size.processes)]
+    train_dit.main([*common, *shared, "--minutes", str(size.dit_minutes)])
     made = ["--shards", str(size.refine_shards), "--batch", str(max(1, size.batch // 2))]
     refine.main([*common, *made, "--minutes", str(size.refine_minutes)])
     publish(work, work / "pocket")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from engine.model.vace import References
 from engine.pocket.batches import Batch, Library, Past, sample
 from engine.pocket.latents import CHUNK
 from engine.pocket.network import Pocket, remember
+from engine.pocket.peers import Peers, together
 from engine.pocket.styles import VOCABULARY
 from engine.pocket.synonyms import SYNONYMS
 from engine.pocket.training import Stage
@@ -212,7 +214,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, help="end, cooled down, by then or at --steps")
     parser.add_argument("--tokens", type=int, default=4096, help="tokens of a batch")
     parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--processes", type=int, default=1, help="that share the tokens, a core each")
     options = parser.parse_args(argv)
+    together(options.processes, partial(train, options))
+
+
+def train(options: argparse.Namespace, peers: Peers) -> None:
+    """What each of the processes does that train together, as the command line's `options` say."""
     out = options.work / "out"
     torch.manual_seed(0)
     model = Pocket()
@@ -227,6 +235,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rate=options.rate,
         decay=0.995,
         matrices=model.matrices(),
+        peers=peers,
     )
     stage.begin()
     tae = TAE(POCKET_TAE).eval()
@@ -237,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         if stage.step % 50 == 0:
             library.look()
-        return loss_of(model, sample(library.shards, rng, options.tokens), weights)
+        return loss_of(model, sample(library.shards, rng, options.tokens // peers.count), weights)
 
     stage.run(loss, lambda: export(stage, model, out))
 

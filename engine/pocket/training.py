@@ -18,6 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from engine.pocket.muon import Muon
+from engine.pocket.peers import Peers
+
+ALONE = Peers()
+PEER_SEEDS = 1_000_003
+"""How far apart the seeds of processes that train together are: farther than any run has steps."""
 
 
 class Average:
@@ -49,9 +54,14 @@ class Stage:
         save_every: int = 100,
         minutes: float | None = None,
         matrices: Sequence[Tensor] = (),
+        peers: Peers = ALONE,
     ) -> None:
-        """`matrices`: parameters that Muon trains, at twice the rate; Adam trains all the others."""
+        """`matrices`: parameters that Muon trains, at twice the rate; Adam trains all the others.
+
+        `peers`: the processes that train this model together, each with a stage of its own.
+        """
         self.model, self.folder = model, folder
+        self.peers = peers
         self.steps, self.minutes = steps, minutes
         self.save_every = save_every
         chosen = {id(p) for p in matrices}
@@ -64,7 +74,7 @@ class Stage:
         self._rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
         self.average = Average(model, decay)
         self.step = 0
-        self._spent = 0.0
+        self._spent = self._agreed = 0.0
         self._started = time.monotonic()
 
     @property
@@ -75,7 +85,8 @@ class Stage:
     @property
     def progress(self) -> float:
         """How far the run is, 0..1: by its steps, or by its `minutes` where those come first."""
-        by_time = 0.0 if self.minutes is None else self.seconds / (60 * self.minutes)
+        seconds = self.seconds if self.peers.count == 1 else self._agreed
+        by_time = 0.0 if self.minutes is None else seconds / (60 * self.minutes)
         return min(1.0, max(self.step / max(1, self.steps), by_time))
 
     @property
@@ -98,7 +109,8 @@ class Stage:
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
         self.average.weights = state["average"]
-        self.step, self._spent = state["step"], state.get("seconds", 0.0)
+        self.step = state["step"]
+        self._spent = self._agreed = state.get("seconds", 0.0)
 
     def run(
         self,
@@ -107,13 +119,15 @@ class Stage:
     ) -> None:
         """Train until `finished`: `loss(rng)` gives a scalar and parts of it for the log, as for `advance`.
 
-        `export` is called after each save. PyTorch's random state and `rng` are seeded from the step.
+        `export` is called after each save. PyTorch's random state and `rng` are seeded from the step, other
+        ones for each of the peers.
         """
-        torch.manual_seed(1 + self.step)
-        rng = np.random.default_rng(1 + self.step)
+        seed = 1 + self.step + PEER_SEEDS * self.peers.rank
+        torch.manual_seed(seed)
+        rng = np.random.default_rng(seed)
         while not self.finished:
             self.advance(*loss(rng))
-            if self.step % self.save_every == 0 or self.finished:
+            if self._saves:
                 export()
 
     def advance(self, loss: Tensor, parts: dict[str, float] | None = None) -> None:
@@ -124,15 +138,32 @@ class Stage:
                 group["lr"] = rate * curve
         self.model.zero_grad(set_to_none=True)
         loss.backward()
+        self._share()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
         self.average.update(self.model, self.step)
-        if self.step % 20 == 0:
+        if self.step % 20 == 0 and self.peers.leads:
             self._log({"loss": loss.item(), "norm": float(norm), **(parts or {})})
-        if self.step % self.save_every == 0 or self.finished:
+        if self._saves:
             self.save()
+
+    def _share(self) -> None:
+        """Take the mean of all peers' gradients and times, so that their models and rates stay the same."""
+        if self.peers.count == 1:
+            return
+        for parameter in self.model.parameters():
+            if parameter.grad is None:  # not in this process's samples
+                parameter.grad = torch.zeros_like(parameter)
+        spent = torch.tensor([self.seconds])
+        self.peers.mean([*(p.grad for p in self.model.parameters() if p.grad is not None), spent])
+        self._agreed = float(spent)
+
+    @property
+    def _saves(self) -> bool:
+        """Whether this process is to write what the step that was made led to."""
+        return self.peers.leads and (self.step % self.save_every == 0 or self.finished)
 
     def save(self) -> None:
         """Write the resumable state; the old one stays until the new one is complete."""
