@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from torch import Tensor, distributed, multiprocessing
+from torch import Tensor, distributed
+from torch.multiprocessing.spawn import spawn
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ class Peers:
 def together(count: int, work: Callable[[Peers], None]) -> None:
     """Run `work` in so many processes at once, and wait for all; one alone runs here.
 
-    `work` must be one that can be pickled. Where a process fails, the others are ended and its error is raised.
+    `work` must be one that can be pickled. Where a process fails, the others end and its error is raised.
     """
     if count == 1:
         work(Peers())
         return
     with TemporaryDirectory(prefix="cuelight-") as folder:
-        multiprocessing.spawn(_join, (count, Path(folder), work), nprocs=count)
+        spawn(_join, (count, Path(folder), work), nprocs=count)
 
 
 def _join(rank: int, count: int, folder: Path, work: Callable[[Peers], None]) -> None:
