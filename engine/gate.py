@@ -151,14 +151,16 @@ def ask(
     listener = _Listener(pipeline.vae)
     heard = replace(pipeline, vae=listener)
     timesteps = rounded(played(pipeline, values))
-    pairs: dict[Approximation, list[tuple[_Made, _Made]]] = {policy: [] for policy in policies}
-    with closing(Session(heard, *size)) as session:
-        for case in cases:
-            session.pipeline = replace(heard, passed=frozenset())
-            exact = _made(case, session, listener, judge, values)
-            for policy in policies:
-                session.pipeline = replace(heard, passed=_as_if(policy, timesteps))
-                pairs[policy].append((exact, _made(case, session, listener, judge, values)))
+    clips = list(cases)
+
+    def played_with(passed: Passed) -> list[_Made]:
+        with closing(Session(replace(heard, passed=passed), *size)) as session:
+            return [_made(case, session, listener, judge, values) for case in clips]
+
+    exact = played_with(frozenset())
+    pairs = {
+        policy: list(zip(exact, played_with(_as_if(policy, timesteps)), strict=True)) for policy in policies
+    }
     return [_reading(policy, made) for policy, made in pairs.items()]
 
 

@@ -65,7 +65,7 @@ class Session:
                 f"The picture size {height}x{width} does not fit {spec.label}.",
                 f"Use a height and width of at least 64 that are multiples of {spec.size_multiple}.",
             )
-        self.pipeline = pipeline
+        self._pipeline = pipeline
         self.height, self.width = height, width
         self.latent_size = (height // SPATIAL_FACTOR, width // SPATIAL_FACTOR)
         self._stream = LatentStream(
@@ -90,6 +90,11 @@ class Session:
         self.expected_s: float | None = None
         """How long the chunk that is being made should take; None while nothing like it was measured."""
         self.reset()
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """What it plays; a session plays one pipeline all its life."""
+        return self._pipeline
 
     @property
     def device(self) -> torch.device:
