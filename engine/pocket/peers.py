@@ -1,7 +1,7 @@
 """Processes that train one model together: each on samples of its own, then one mean of their gradients.
 
 A network this small leaves a second thread of one process half idle: its matrices are done before the work
-is dealt out. Two processes of one thread each see about a third more samples a second than one with two.
+is dealt out. Two processes of one thread each see a fifth more samples a second than one with two.
 """
 
 from __future__ import annotations
