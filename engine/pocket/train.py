@@ -41,7 +41,7 @@ class Size:
 SIZES = {
     "full": Size(clips=480, shards=80, tae_minutes=45, dit_minutes=300, refine_minutes=30, tokens=4096,
                  refine_shards=8),
-    "evening": Size(clips=240, shards=44, tae_minutes=15, dit_minutes=120, refine_minutes=12, tokens=2600,
+    "evening": Size(clips=240, shards=44, tae_minutes=15, dit_minutes=100, refine_minutes=8, tokens=3200,
                     refine_shards=6),
     "smoke": Size(clips=2, shards=1, tae_minutes=9, dit_minutes=9, refine_minutes=9, tokens=350,
                   refine_shards=1, shard=2, batch=1, steps=48, processes=1),
