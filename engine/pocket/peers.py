@@ -42,7 +42,7 @@ class Peers:
 def together(count: int, work: Callable[[Peers], None]) -> None:
     """Run `work` in so many processes at once, and wait for all; one alone runs here.
 
-    `work` must be one that can be pickled. Where a process fails, the others end and its error is raised.
+    `work` must be one that can be pickled. Where one fails, the others end and an error of theirs is raised.
     """
     if count == 1:
         work(Peers())

@@ -1,6 +1,7 @@
 """Processes that train together end as one process would that saw all of their samples."""
 
 import json
+import time
 from functools import partial
 from pathlib import Path
 
@@ -58,13 +59,12 @@ def fail_second(peers: Peers) -> None:
     peers.mean([torch.ones(3)])
     if peers.rank == 1:
         raise ValueError("no such shard")
-    peers.mean([torch.ones(3)])  # waits for the other
+    time.sleep(600)
 
 
-def test_one_that_fails_ends_all(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(Exception, match=r"no such shard|process \d+ terminated|closed by peer"):
+def test_one_that_fails_ends_all() -> None:
+    with pytest.raises(Exception, match="no such shard"):
         together(2, fail_second)
-    capfd.readouterr()
 
 
 def test_alone_nothing_is_shared() -> None:
