@@ -6,7 +6,7 @@ from torch import Tensor
 
 from engine.chunk import ChunkInput, Settings
 from engine.chunk_context import as_video
-from engine.model.latent_space import LATENT_CHANNELS, SPATIAL_FACTOR, State
+from engine.model.latent_space import LATENT_CHANNELS, State, latent_size
 from engine.model.load import Pipeline
 from engine.model.noise import ChunkNoise, MotionController, mixed, strength_steps
 from engine.model.schedule import Step
@@ -18,8 +18,8 @@ class Beginnings:
     def __init__(self, pipeline: Pipeline, height: int, width: int) -> None:
         """For pictures of a size in pixels."""
         self._pipeline = pipeline
-        size = (LATENT_CHANNELS, height // SPATIAL_FACTOR, width // SPATIAL_FACTOR)
-        self.noise = ChunkNoise(size, pipeline.device, pipeline.dtype)
+        shape = (LATENT_CHANNELS, *latent_size(height, width))
+        self.noise = ChunkNoise(shape, pipeline.device, pipeline.dtype)
         self._motion = MotionController()
         self._video: State | None = None
 

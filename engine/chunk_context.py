@@ -16,7 +16,7 @@ from engine.core.errors import EngineError
 from engine.core.parameters import REFERENCES
 from engine.model.context import ContextEncoder
 from engine.model.key_frames import gray_control, place_key_frames
-from engine.model.latent_space import LATENT_CHANNELS, SPATIAL_FACTOR
+from engine.model.latent_space import LATENT_CHANNELS, latent_size
 from engine.model.load import Pipeline
 from engine.model.references import Reference, crop_to_fill
 from engine.model.regions import token_weights
@@ -31,7 +31,7 @@ class ChunkContext:
         """For pictures of a size in pixels. `gray`: what is kept is not encoded where nothing is."""
         self._pipeline, self._gray = pipeline, gray
         self._height, self._width = height, width
-        self._latent_size = (height // SPATIAL_FACTOR, width // SPATIAL_FACTOR)
+        self._latent_size = latent_size(height, width)
         self._encoder = ContextEncoder(pipeline.vae)
         self._reference_noise: tuple[int, Tensor] | None = None  # and the seed it was drawn with
 

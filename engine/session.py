@@ -22,7 +22,7 @@ from engine.core.errors import EngineError
 from engine.core.parameters import LORA_SLOTS
 from engine.model.cost import Work
 from engine.model.hints import renewed
-from engine.model.latent_space import SPATIAL_FACTOR, State
+from engine.model.latent_space import State, latent_size
 from engine.model.leading import InBranch, Way
 from engine.model.load import Choice, Pipeline, load_pipeline
 from engine.model.lora import LoraSlots
@@ -67,7 +67,7 @@ class Session:
             )
         self._pipeline = pipeline
         self.height, self.width = height, width
-        self.latent_size = (height // SPATIAL_FACTOR, width // SPATIAL_FACTOR)
+        self.latent_size = latent_size(height, width)
         self._stream = LatentStream(
             pipeline.dit,
             spec.policy,
@@ -80,7 +80,7 @@ class Session:
             savings=savings,
             graphs=pipeline.graphs,
         )
-        self._threaded = not savings.threads
+        self._savings = savings
         self._way = InBranch() if way is None else way
         self._beginnings = Beginnings(pipeline, height, width)
         self._contexts = ChunkContext(pipeline, height, width, gray=savings.gray)
@@ -172,7 +172,8 @@ class Session:
             self._loras.region(slot, region)
         self._loras.cover(share_of(chunk.region) if self._loras.parted else 0.0)
         self._loras.apply()
-        with nullcontext() if self._threaded else threads_for(self.pipeline.spec.arch, self.device):
+        arch = self.pipeline.spec.arch
+        with threads_for(arch, self.device) if self._savings.threads else nullcontext():
             changes = self._loras.text_changes
             told = self._speech.next(conditioning, settings.transition, settings.blend, changes)
             if told.arrived:

@@ -49,3 +49,8 @@ def _statistics(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tenso
             torch.tensor(row, device=device, dtype=dtype)[:, None, None] for row in (WAN_MEAN, WAN_STD)
         )
     return mean, std
+
+
+def latent_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width in latents of pictures of a size in pixels."""
+    return height // SPATIAL_FACTOR, width // SPATIAL_FACTOR

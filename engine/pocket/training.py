@@ -153,11 +153,13 @@ class Stage:
         """Take the mean of all peers' gradients and times, so that their models and rates stay the same."""
         if self.peers.count == 1:
             return
+        spent = torch.tensor([self.seconds])
+        shared = [spent]
         for parameter in self.model.parameters():
             if parameter.grad is None:  # not in this process's samples
                 parameter.grad = torch.zeros_like(parameter)
-        spent = torch.tensor([self.seconds])
-        self.peers.mean([*(p.grad for p in self.model.parameters() if p.grad is not None), spent])
+            shared.append(parameter.grad)
+        self.peers.mean(shared)
         self._agreed = float(spent)
 
     @property
