@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 import engine.cli
-from engine.cli import COMMANDS, FAILED, MISUSED, OK, STOPPED, Command, main, parse_settings
+from engine.cli import COMMANDS, command_parser, main
+from engine.cli.command import FAILED, MISUSED, OK, STOPPED, Command
+from engine.cli.files import write_json
+from engine.cli.values import given_values, parse_settings
 from engine.core.commands import COMMANDS as COMMAND_HELP
 from engine.core.errors import CuelightError, ParameterError
 from engine.core.parameters import TABLE
 from engine.core.paths import assets_dir
 from engine.parameter_page import parameter_page
 
-ROOT = Path(engine.cli.__file__).parents[1]
+ROOT = Path(engine.cli.__file__).parents[2]
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -153,8 +156,8 @@ def test_an_unusable_input_is_told_and_leaves_nothing(
 
 def test_a_look_comes_before_the_other_options(tmp_path: Path) -> None:
     def given(*words: str) -> dict[str, object]:
-        options = engine.cli._parser().parse_args(["render", "in.mp4", "-o", "out.mp4", *words])
-        return dict(engine.cli._given(options))
+        options = command_parser().parse_args(["render", "in.mp4", "-o", "out.mp4", *words])
+        return dict(given_values(options))
 
     path = tmp_path / "mine.toml"
     path.write_text(
@@ -226,5 +229,5 @@ def test_unknown_keys_name_the_closest() -> None:
 
 
 def test_json_of_numbers_is_readable(tmp_path: Path) -> None:
-    engine.cli._write_json(tmp_path / "n.json", {"rows": [{"value": 0.5}]})
+    write_json(tmp_path / "n.json", {"rows": [{"value": 0.5}]})
     assert json.loads((tmp_path / "n.json").read_text()) == {"rows": [{"value": 0.5}]}

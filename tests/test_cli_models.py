@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import save
 
 from engine import doctor, models
-from engine.cli import FAILED, MISUSED, OK, main
+from engine.cli import main
+from engine.cli.command import FAILED, MISUSED, OK
 from engine.core.paths import config_dir, models_dir
 from engine.core.store import Snapshot
 from engine.model import registry

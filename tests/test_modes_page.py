@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.adherence.modes import MODES
-from engine.cli import parse_settings
+from engine.cli.values import parse_settings
 from engine.core.parameters import TABLE
 from engine.render import settings
 

@@ -11,7 +11,7 @@ import pytest
 
 import engine
 from controllers.osc import OscServer
-from engine.cli import COMMANDS, _parser
+from engine.cli import COMMANDS, command_parser
 from engine.core import commands
 from engine.core.parameters import TABLE
 from engine.core.paths import assets_dir, presets_dir
@@ -64,7 +64,7 @@ def test_six_files_to_read_first() -> None:
 
 @pytest.mark.parametrize("line", [line for line in code_lines(README) if line.startswith("cuelight ")])
 def test_every_example_of_the_command_line_is_understood(line: str) -> None:
-    options = _parser().parse_args(shlex.split(line)[1:])
+    options = command_parser().parse_args(shlex.split(line)[1:])
     assert options.command in COMMANDS
 
 
