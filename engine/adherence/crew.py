@@ -7,6 +7,7 @@ the clips while the others measure.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,9 +22,24 @@ from engine.adherence.measure import Finding
 from engine.adherence.trials import Trial
 from engine.core.errors import CuelightError, EngineError
 from engine.core.store import Snapshot
+from engine.model.load import best_device
 
 PATIENCE_S = 5.0
 """How long a process that has nothing more to do may take to end."""
+MOST_JOBS = 4  # where nobody says: each holds the model and the judge
+FEW_CLIPS = 3  # are measured sooner than other processes have begun
+
+
+def usual_jobs(clips: int | None) -> int:
+    """In how many processes to measure where nobody says: one for each core, at most MOST_JOBS.
+
+    One where a GPU makes the pictures: it is busy with one stream, and may not hold the model twice. One also
+    for a few `clips` a control; None is one for each look, 0 only filmed ones, and both are many.
+    """
+    device, _ = best_device()
+    if device.type != "cpu" or (clips is not None and 0 < clips <= FEW_CLIPS):
+        return 1
+    return min(MOST_JOBS, os.cpu_count() or 1)
 
 
 def measured(trial: Trial, bench: Bench, scales: Sequence[float]) -> Finding:

@@ -46,8 +46,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
     parser.add_argument(
-        "--jobs", type=processes, default=1, metavar="N",
-        help="measure in so many processes, with the same numbers (%(default)s)",
+        "--jobs", type=processes, metavar="N",
+        help="measure in so many processes, with the same numbers (default: one a core, at most 4; 1 for a "
+        "few clips or on a GPU)",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, anew after every clip")
 
@@ -55,6 +56,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _adherence(options: argparse.Namespace) -> int:
     from engine.adherence import Plan
     from engine.adherence import main as adherence
+    from engine.adherence.crew import usual_jobs
     from engine.adherence.measure import Row
     from engine.render import settings
 
@@ -76,7 +78,7 @@ def _adherence(options: argparse.Namespace) -> int:
         options.drift,
         options.modes,
         options.markdown,
-        options.jobs,
+        options.jobs or usual_jobs(options.clips),
     )
     try:
         with models_folder(options.models):

@@ -9,10 +9,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+import torch
 
 from engine.adherence.bench import Bench, open_bench
 from engine.adherence.cases import Case, drawn_cases
-from engine.adherence.crew import Crew, Hand, one_by_one, open_crew
+from engine.adherence.crew import Crew, Hand, one_by_one, open_crew, usual_jobs
 from engine.adherence.measure import Finding, Found
 from engine.adherence.progress import Progress
 from engine.adherence.trials import ControlTrial, ReferenceTrial, Trial
@@ -53,6 +54,25 @@ def test_another_process_finds_the_very_same_and_says_what_it_cannot_do(tmp_path
         assert list(crew.measure(trials())) == alone
         processes = [hand.process for hand in crew.hands]
     assert not any(process.is_alive() for process in processes)
+
+
+@pytest.mark.parametrize(
+    ("cores", "device", "clips", "jobs"),
+    [
+        (2, "cpu", None, 2),
+        (16, "cpu", None, 4),
+        (None, "cpu", None, 1),
+        (16, "cpu", 3, 1),
+        (16, "cpu", 0, 4),  # filmed ones, each once for every look
+        (16, "cuda", None, 1),
+    ],
+)
+def test_so_many_processes_measure_as_the_machine_and_the_clips_are_worth(
+    cores: int | None, device: str, clips: int | None, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("engine.adherence.crew.best_device", lambda: (torch.device(device), torch.float32))
+    assert usual_jobs(clips) == jobs
 
 
 def test_findings_come_in_the_order_of_the_trials_however_long_each_takes() -> None:
