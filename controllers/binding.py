@@ -11,7 +11,7 @@ from controllers.curves import Curve
 from controllers.signal import ControlSignal, Encoding, SignalKind
 from controllers.takeover import Mode
 from engine.core.commands import COMMANDS
-from engine.core.errors import ControllerError, ParameterError
+from engine.core.errors import ControllerError, ParameterError, shown
 from engine.core.parameters import TABLE, Parameter, Value, row
 
 ControlType: TypeAlias = Literal["cc", "cc14", "cc_relative", "note", "note_off", "bend", "program"]
@@ -176,5 +176,4 @@ def _require(true: bool, name: str, value: object, allowed: str) -> None:
 
 def refused(name: str, value: object, allowed: str) -> ControllerError:
     """The error for a field `name` that cannot be `value`."""
-    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
-    return ControllerError(f"{name} cannot be {shown}", f"give it {allowed}")
+    return ControllerError(f"{name} cannot be {shown(value)}", f"give it {allowed}")

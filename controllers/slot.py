@@ -32,7 +32,7 @@ class _History:
     touch: Touch = field(default_factory=Touch)
     setter: str = ""
     pressed: bool = False
-    msb: int = 0
+    msb: int | None = None  # of 14 bits, unknown until it was heard
     lsb: int = 0
     turned_at: float | None = None
 
@@ -113,6 +113,8 @@ class Slot:
 
     def _slide(self, history: _History, signal: ControlSignal, current: Value) -> Value | None:
         position = self._position(history, signal)
+        if position is None:
+            return None
         stands_at = history.touch.position
         if stands_at is None:
             # A row of few values is picked up anywhere within the stretch that means its value.
@@ -122,7 +124,8 @@ class Slot:
         self.held_back = target is None
         return None if target is None else self._native(target)
 
-    def _position(self, history: _History, signal: ControlSignal) -> float:
+    def _position(self, history: _History, signal: ControlSignal) -> float | None:
+        """Where the control stands, 0..1; None while only the fine half of 14 bits was heard."""
         if self.binding.type != "cc14":
             return signal.value
         # Keeping the other half is right for both orders in which devices send them.
@@ -130,6 +133,8 @@ class Slot:
             history.msb = signal.raw
         elif signal.number == self.binding.number + LSB_OFFSET:
             history.lsb = signal.raw
+        if history.msb is None:
+            return None
         return min(max((history.msb << 7 | history.lsb) / 16383, 0.0), 1.0)
 
     # Endless encoders

@@ -41,7 +41,7 @@ from engine.video.bodies import Bodies
 from engine.video.control import ControlDesk
 from engine.video.fit import bounded
 from engine.video.recorder import Recorder
-from engine.video.sources import Source, open_source
+from engine.video.sources import Source, open_source, source_path
 from engine.video.still import StillSource
 
 SUFFIXES = (".mp4", ".mkv")
@@ -352,7 +352,8 @@ def _check_output(uri: str, out: Path) -> None:
         raise OutputError(f"there is no folder {folder}", "make it, or name another one")
     if not os.access(folder, os.W_OK):
         raise OutputError(f"nothing can be written into {folder}", "choose another folder")
-    if out.exists() and Path(uri.removeprefix("file:")).exists() and out.samefile(uri.removeprefix("file:")):
+    source = source_path(uri)
+    if source is not None and source.exists() and out.exists() and out.samefile(source):
         raise OutputError(f"{out} is the input itself", "choose another name")
 
 

@@ -338,6 +338,8 @@ class Runtime:
                 self._make_annotator(name).close()
             except AnnotatorError as error:
                 _log.info("%s", error)  # told to the operator when it is chosen
+            except Exception:  # a library's own trouble: told when it is chosen, and the next one is loaded
+                _log.info("the annotator %s cannot be loaded", name, exc_info=True)
         raise Closed
 
     def _trouble(self) -> Trouble:

@@ -49,6 +49,13 @@ def open_session(pipeline: str, height: int, width: int, choice: Choice | None =
     return Session(load_pipeline(pipeline, choice), height, width)
 
 
+class SessionClosed(EngineError):
+    """The session was closed while another thread had a wish for it; the next session has it again."""
+
+    def __init__(self) -> None:
+        super().__init__("This session is closed.", "Use the session that was opened after it.")
+
+
 class Session:
     """A running stream. Not thread-safe: one thread steps it."""
 
@@ -65,7 +72,7 @@ class Session:
                 f"The picture size {height}x{width} does not fit {spec.label}.",
                 f"Use a height and width of at least 64 that are multiples of {spec.size_multiple}.",
             )
-        self._pipeline = pipeline
+        self._pipeline: Pipeline | None = pipeline
         self.height, self.width = height, width
         self.latent_size = latent_size(height, width)
         self._stream = LatentStream(
@@ -93,7 +100,9 @@ class Session:
 
     @property
     def pipeline(self) -> Pipeline:
-        """What it plays; a session plays one pipeline all its life."""
+        """What it plays; a session plays one pipeline all its life. Raises SessionClosed after that."""
+        if self._pipeline is None:
+            raise SessionClosed
         return self._pipeline
 
     @property
@@ -126,23 +135,37 @@ class Session:
         self._decoded: Tensor | None = None  # the newest decoded pictures, for an anchor
 
     def close(self) -> None:
-        """Let go of prompt and LoRAs; the networks go with the last reference."""
-        self._speech.forget()
+        """Take the LoRAs out, and let go of networks and past at once, whoever still holds the session.
+
+        Another model may need their room. Closing twice does nothing.
+        """
+        if self._pipeline is None:
+            return
         for slot in range(LORA_SLOTS):
             self._loras.set(slot, None)
         self._loras.apply()
+        self._pipeline = None
+        del self._stream, self._beginnings, self._contexts, self._speech, self._loras, self._pace, self._way
+        del self._decoder, self._decoded
 
     def conditioning(self, text: str) -> Conditioning:
-        """Embed a prompt; safe to call from another thread than the one that steps."""
+        """Embed a prompt; safe to call from another thread than the one that steps. Raises SessionClosed."""
         return self.pipeline.text.encode(text)
 
     def read_lora(self, path: Path) -> Lora:
-        """Read a LoRA file made for this model; safe to call from another thread. Raises WeightsError."""
-        return read_lora(path, self.pipeline.dit).to(self.device)
+        """Read a LoRA file made for this model; safe to call from another thread.
+
+        Raises WeightsError, or SessionClosed.
+        """
+        pipeline = self.pipeline
+        return read_lora(path, pipeline.dit).to(pipeline.device)
 
     @torch.inference_mode()
     def reference(self, picture: Pictures, fit: Fit = "white") -> Reference:
-        """Encode a reference picture u8 `[h, w, 3]` of any size; safe to call from another thread."""
+        """Encode a reference picture u8 `[h, w, 3]` of any size; safe to call from another thread.
+
+        Raises SessionClosed.
+        """
         pictures = [fitted(picture, self.height, self.width, fit)]
         return Reference(encode_references(self.pipeline.vae, pictures))
 

@@ -269,11 +269,15 @@ def test_an_unusable_output_is_refused_before_anything_is_read(name: str, tmp_pa
     assert error.value.fix
 
 
-def test_the_input_is_not_overwritten(clip: Callable[[int], Path]) -> None:
+@pytest.mark.parametrize("uri", ["{}", " {} ", "file:{}", "file://{}", "~/{name}"])
+def test_the_input_is_not_overwritten(
+    uri: str, clip: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = clip(3)
+    monkeypatch.setenv("HOME", str(path.parent))
     before = path.read_bytes()
     with pytest.raises(OutputError, match="input itself"):
-        render(str(path), path, settings(EDGES))
+        render(uri.format(path, name=path.name), path, settings(EDGES))
     assert path.read_bytes() == before
 
 

@@ -322,6 +322,7 @@ def test_stop_without_start() -> None:
 def test_annotators_are_loaded_before_they_are_needed() -> None:
     stage = Stage()
     stage.annotators.broken["pose"] = AnnotatorError("mediapipe is missing", "pip install mediapipe")
+    stage.annotators.broken["edges"] = TypeError("a library's own trouble")
     stage.runtime.start()
     try:
         until(lambda: "segmentation" in stage.annotators.made, "warmed up")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -37,7 +39,7 @@ from engine.modes import mode_of as mode_of_what_is_there
 from engine.pocket.clips import draw_clip
 from engine.pocket.latents import to_video
 from engine.pocket.tae_start import start
-from engine.session import Session
+from engine.session import Session, SessionClosed
 
 SIZE = 64
 
@@ -271,8 +273,25 @@ def test_a_lora_is_played_from_nothing_to_full_without_a_cut(pipeline: Pipeline,
     change = [np.abs(a.frames.astype(int) - b.frames).mean() for a, b in zip(made, plain, strict=True)]
     assert 0 < change[2] < change[3]
     session.close()
+    session.close()  # does nothing
     again = run(Session(pipeline, SIZE, SIZE), [control()] * 4)
     assert np.array_equal(pictures(again), pictures(plain)), "nothing of it stays in the model"
+
+
+def test_a_closed_session_holds_nothing_whoever_holds_it(pipeline: Pipeline) -> None:
+    session = Session(replace(pipeline), SIZE, SIZE)
+    run(session, [control()])
+    networks, cache = weakref.ref(session.pipeline), weakref.ref(session._stream)
+    session.close()
+    gc.collect()
+    assert networks() is None and cache() is None
+    for use in (
+        lambda: session.conditioning("gold"),
+        lambda: session.reference(np.zeros((8, 8, 3), np.uint8)),
+        lambda: session.pipeline,
+    ):
+        with pytest.raises(SessionClosed):
+            use()
 
 
 def test_a_loras_strength_is_heard_inside_the_chunk(pipeline: Pipeline, lora: Path) -> None:

@@ -46,3 +46,11 @@ class PresetError(CuelightError):
 
 class EngineError(CuelightError):
     """The engine cannot be built or cannot make the next chunk."""
+
+
+def shown(value: object) -> str:
+    """A refused value as an error quotes it: at most 60 characters, whatever a file held."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return "a number of hundreds of digits"  # Python refuses to write out even longer ones
+    words = repr(value)
+    return words if len(words) <= 60 else words[:57] + "..."

@@ -5,6 +5,12 @@ import time
 from collections.abc import Callable
 
 
+def back_off(first: float, failures: int, most: float) -> float:
+    """Seconds to wait after so many `failures`: `first` times 2 for each one before, at most `most`."""
+    doublings = min(failures, 64)  # beyond that a float is far above any `most`, and soon overflows
+    return min(first * 2.0**doublings, most)
+
+
 class Pacer:
     """Deadlines `1 / rate` seconds apart.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias, TypeGuard
 
-from engine.core.errors import ParameterError
+from engine.core.errors import ParameterError, shown
 
 Value: TypeAlias = float | int | bool | str
 Kind: TypeAlias = Literal["float", "int", "bool", "choice", "text"]
@@ -194,17 +194,17 @@ class Parameter:
         return float(value)
 
     def _refused(self, value: object) -> ParameterError:
-        shown = repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        return ParameterError(f"{self.key} cannot be {shown}", f"give it {self.allowed}")
+        return ParameterError(f"{self.key} cannot be {shown(value)}", f"give it {self.allowed}")
 
     def _no_knob(self) -> ParameterError:
         return ParameterError(f"{self.key} is a text and has no position on a knob", "send the text itself")
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """A real number; bool is one for Python but never for us."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    """A real number that a float can hold; bool is one for Python but never for us."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and value.bit_length() <= 1000
+    return isinstance(value, numbers.Real)
 
 
 LORA_SLOTS = 4

@@ -91,6 +91,10 @@ def list_looks(*folders: Path) -> list[Path]:
 
 
 def _parse(path: Path) -> dict[str, object]:
+    if path.exists() and not path.is_file():
+        raise PresetError(
+            f"cannot read {path}: it is not a file", "choose a look file"
+        )  # a pipe would never end
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -102,7 +106,7 @@ def _parse(path: Path) -> dict[str, object]:
         )
     try:
         document = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # bad UTF-8, bad TOML, or a number of thousands of digits
         raise PresetError(f"{path} is not readable as TOML: {error}", "correct the line it names") from error
     version = document.get("format_version")
     if document.get("format") != FORMAT or not isinstance(version, int):

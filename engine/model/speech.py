@@ -60,13 +60,6 @@ class Speech:
             self._told = self._dit.cross_cache(self._said)
         return Told(self._told, arrived=arriving and self._transition is None)
 
-    def forget(self) -> None:
-        """Let go of everything that depends on a text."""
-        self._wanted = None
-        self._said = None
-        self._transition = None
-        self._told = None
-
     def _set_out(self, wanted: Conditioning, chunks: int, method: Method) -> None:
         self._wanted = wanted
         self._transition = None

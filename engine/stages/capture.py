@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.core.channels import Closed, Latest
 from engine.core.errors import SourceError
-from engine.core.pacing import Pacer
+from engine.core.pacing import Pacer, back_off
 from engine.core.store import Store
 from engine.core.types import Frame
 from engine.stages.reports import Reports, describe
@@ -106,7 +106,7 @@ class CaptureStage:
             return
         try:
             source = self._open_source(uri)
-        except SourceError as error:
+        except Exception as error:  # a driver's own too: the source that plays has nothing to do with it
             self._cannot_open(error)
             return
         self.close()
@@ -118,16 +118,16 @@ class CaptureStage:
         self._ended, self._fresh = False, True
         self._say_running(source)
 
-    def _cannot_open(self, error: SourceError) -> None:
+    def _cannot_open(self, error: Exception) -> None:
         self._reports.add("capture", error)
         delay = RETRY_S
         text = describe(error)
         if self._source is not None:
-            delay = min(RETRY_BEHIND_S * 2**self._failures, RETRY_BEHIND_MOST_S)
+            delay = back_off(RETRY_BEHIND_S, self._failures, RETRY_BEHIND_MOST_S)
             text += f" (still showing {self._source.name})"
         self._failures += 1
         self._retry_at = self._clock() + delay
-        self.state = SourceState(text, False, error.what)
+        self.state = SourceState(text, False, _reason(error))
 
     def _read(self, source: Source) -> None:
         if self._pacer is not None:
@@ -170,8 +170,7 @@ class CaptureStage:
     def _lose(self, error: Exception) -> None:
         """Let go of a source that failed; it is opened again after a moment."""
         self._reports.add("capture", error)
-        reason = error.what if isinstance(error, SourceError) else describe(error)
-        self.state = SourceState(describe(error), False, reason)
+        self.state = SourceState(describe(error), False, _reason(error))
         source, self._source = self._source, None
         self._showing = None
         self._retry_at = self._clock() + RETRY_S
@@ -185,3 +184,8 @@ class CaptureStage:
     def _wait(self, seconds: float) -> None:
         if self._changed.wait(max(0.0, seconds)):
             self._changed.clear()
+
+
+def _reason(error: Exception) -> str:
+    """What the ladder says: an error of ours without its fix."""
+    return error.what if isinstance(error, SourceError) else describe(error)

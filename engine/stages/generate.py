@@ -14,6 +14,7 @@ from engine.chunk import ChunkOutput, Live, Settings, parse_step_list
 from engine.core.channels import Closed, Fifo, Latest, Ring
 from engine.core.commands import REPLAY
 from engine.core.errors import CuelightError, EngineError
+from engine.core.pacing import back_off
 from engine.core.store import Snapshot, Store
 from engine.core.types import ControlFrame, Image
 from engine.model.load import Choice
@@ -103,6 +104,7 @@ class GenerateStage:
         self._changed = threading.Event()
         self._session: Session | None = None
         self._loaded: Wanted | None = None  # what `_session` was opened with
+        self._tried: Wanted | None = None  # what was last asked for, opened or not
         self._failures = 0
         self._retry_at = 0.0
         self._taken_until: float | None = None
@@ -141,10 +143,12 @@ class GenerateStage:
             session.close()
 
     def _turn(self) -> None:
-        if self._wait_until(self._retry_at):
-            return
         snapshot = self._store.snapshot()
         wanted = Wanted.of(snapshot)
+        if wanted != self._tried:  # another model does not wait for the failures of the one before
+            self._tried, self._failures, self._retry_at = wanted, 0, 0.0
+        if self._wait_until(self._retry_at):
+            return
         if self._session is None or wanted != self._loaded:
             self._load(wanted)
             return
@@ -258,9 +262,8 @@ class GenerateStage:
         return live_values(self._store.snapshot())
 
     def _fail(self, error: Exception) -> None:
-        back_off = min(BACK_OFF_S * 2**self._failures, BACK_OFF_MOST_S)
+        self._retry_at = self._clock() + back_off(BACK_OFF_S, self._failures, BACK_OFF_MOST_S)
         self._failures += 1
-        self._retry_at = self._clock() + back_off
         what = error.what if isinstance(error, CuelightError) else describe(error)
         self.state = EngineState("failed", f"engine failed, rebuilding: {what}")
         try:

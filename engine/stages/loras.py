@@ -13,7 +13,7 @@ from engine.core.parameters import LORA_SLOTS
 from engine.core.paths import models_dir, named_file
 from engine.core.store import Snapshot, Store
 from engine.model.lora_file import Lora
-from engine.session import Session
+from engine.session import Session, SessionClosed
 
 FOLDER = "loras"
 
@@ -60,7 +60,10 @@ class LoraStage:
             self._session = session
             self._read.clear()
         named = names_of(self._store.snapshot())
-        self._read = {name: self._read.get(name) or self._open(session, name) for name in named if name}
+        try:
+            self._read = {name: self._read.get(name) or self._open(session, name) for name in named if name}
+        except SessionClosed:
+            return  # the next session asks for itself
         slots = [self._read[name] if name else (None, "") for name in named]
         self.notes = tuple(note for _, note in slots)
         self._adapters.put(Adapters(session, tuple(lora for lora, _ in slots)))
@@ -68,6 +71,8 @@ class LoraStage:
     def _open(self, session: Session, name: str) -> tuple[Lora | None, str]:
         try:
             lora = session.read_lora(lora_path(name))
+        except SessionClosed:
+            raise
         except CuelightError as error:
             return None, str(error)
         unused = len(lora.unknown)

@@ -20,7 +20,7 @@ from engine.core.paths import config_dir, named_file, write_atomic
 from engine.core.store import Snapshot, Store
 from engine.core.types import Image
 from engine.model.references import Fit, Reference
-from engine.session import Session
+from engine.session import Session, SessionClosed
 from engine.video.masks import mask_of
 from engine.video.opencv import cv2
 from engine.video.still import Still, read_still
@@ -167,7 +167,10 @@ class PictureStage:
             self._session, self._shelf = session, Shelf(session)
         if self._shelf is None or (session is None and not self._shelf.stale()):
             return
-        given = self._shelf.given(self._store.snapshot())
+        try:
+            given = self._shelf.given(self._store.snapshot())
+        except SessionClosed:
+            return  # the next session asks for itself
         self.notes = self._shelf.remarks | {key: str(error) for key, error in self._shelf.errors.items()}
         self._given.put(given)
 

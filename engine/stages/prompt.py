@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from engine.core.channels import Closed, Latest
 from engine.core.store import Store
 from engine.model.text import Conditioning
-from engine.session import Session
+from engine.session import Session, SessionClosed
 from engine.stages.reports import Reports
 
 _CACHED = 64
@@ -49,7 +49,10 @@ class PromptStage:
             self._session = session
             self._cache.clear()
         snapshot = self._store.snapshot()
-        conditioning = self._encode(session, snapshot.text("prompt.text"))
+        try:
+            conditioning = self._encode(session, snapshot.text("prompt.text"))
+        except SessionClosed:
+            return  # the next session asks for itself
         self.ignored = tuple(conditioning.ignored)
         self.note = _note(conditioning)
         self._spoken.put(Spoken(session, conditioning, snapshot.version_of("prompt.text")))
@@ -65,7 +68,7 @@ class PromptStage:
     def _new(self, session: Session, text: str) -> Conditioning:
         try:
             return session.conditioning(text)
-        except Closed:
+        except (Closed, SessionClosed):
             raise
         except Exception as error:
             current = self._spoken.peek()

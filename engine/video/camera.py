@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from engine.video.foreign_camera import ForeignCamera
 
 OWN_NAME = "Cuelight"  # cameras whose name starts so are our own virtual one
+_written: set[str] = set()  # devices that this process shows pictures on: reading them would be feedback
 # Wanted, not demanded: the driver takes its nearest. More pixels would only cost time: the engine's
 # pictures are smaller, and 16:9 shows the whole sensor of most webcams.
 WANTED_SIZE = (640, 360)
@@ -96,18 +97,25 @@ class CameraSource:
         self._capture.release()
 
 
-def list_cameras(exclude_device: str = "") -> list[Camera]:
-    """The cameras that are plugged in, without our own virtual camera, in a steady order.
+def leave_out(device: str) -> None:
+    """This process writes pictures to `device` from now on: it is no camera to it. Any thread."""
+    _written.add(device)
 
-    `exclude_device` is the device the virtual camera writes to, when it is running under another name.
-    """
+
+def let_in(device: str) -> None:
+    """Nothing is written to `device` any more. Any thread; what was not left out is no error."""
+    _written.discard(device)
+
+
+def list_cameras() -> list[Camera]:
+    """The cameras that are plugged in, without our own virtual camera, in a steady order."""
     if _LINUX:
         found = _linux_cameras()
     else:
         from engine.video.foreign_camera import list_foreign_cameras
 
         found = list_foreign_cameras()
-    return [one for one in found if one.device != exclude_device and not one.name.startswith(OWN_NAME)]
+    return [one for one in found if one.device not in _written and not one.name.startswith(OWN_NAME)]
 
 
 def find_camera(identity: str) -> Camera:

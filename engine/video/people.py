@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ _NOISE = re.compile(
     rb"|All log messages before absl::InitializeLog\(\)"
     rb"|inference_feedback_manager\.cc"
 )
+_REDIRECTED = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -176,13 +178,17 @@ def _follow_protobuf() -> None:
 
 @contextlib.contextmanager
 def _without_noise() -> Iterator[None]:
-    """Collect what is written to file descriptor 2 inside; write it there afterwards, without the noise."""
-    try:
-        real = os.dup(2)
-    except OSError:  # a windowed program may have no stderr at all
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
+    """Collect what is written to file descriptor 2 inside; write it there afterwards, without the noise.
+
+    One thread at a time: of two, the second would put back the first one's file for the real thing.
+    """
+    with _REDIRECTED, contextlib.ExitStack() as opened:
+        try:
+            real = os.dup(2)
+        except OSError:  # a windowed program may have no stderr at all
+            yield
+            return
+        held = opened.enter_context(tempfile.TemporaryFile())
         os.dup2(held.fileno(), 2)
         try:
             yield

@@ -17,7 +17,7 @@ from engine.core.paths import assets_dir
 from engine.core.types import Image
 from engine.video.camera import Camera, list_cameras
 
-__all__ = ["DEMO", "Camera", "Source", "list_cameras", "open_source"]
+__all__ = ["DEMO", "Camera", "Source", "list_cameras", "open_source", "source_path"]
 
 DEMO = "demo"
 
@@ -53,7 +53,7 @@ def open_source(uri: str) -> Source:
     if not text:
         raise SourceError("no source is named", "write demo, camera:, a path, or tcp://host:port")
     if text == DEMO:
-        return _clip(assets_dir() / "demo.mp4", "demo clip")
+        return _clip(_checked(_demo(), text), "demo clip")
     kind, _, rest = text.partition(":")
     if kind == "camera":
         from engine.video.camera import open_camera
@@ -63,21 +63,34 @@ def open_source(uri: str) -> Source:
         from engine.video.clip import StreamSource
 
         return StreamSource(text)
-    if kind in ("file", "image"):
-        path = _file(_path_of(rest))
-        return _still(path) if kind == "image" or _is_picture(path) else _clip(path)
-    if rest.startswith("//"):
+    if kind not in ("file", "image") and rest.startswith("//"):
         raise SourceError(
             f"{kind}:// sources are not supported", "write demo, camera:ID, a path, or tcp://host:port"
         )
-    path = _file(text)
-    return _still(path) if _is_picture(path) else _clip(path)
+    named = _named(text)
+    path = _checked(Path(os.path.expanduser(named)), named)
+    return _still(path) if kind == "image" or _is_picture(path) else _clip(path)
+
+
+def source_path(uri: str) -> Path | None:
+    """The file that `open_source` reads for `uri`, there or not; None where it reads none."""
+    text = uri.strip()
+    if text == DEMO:
+        return _demo()
+    kind, _, rest = text.partition(":")
+    if kind in ("camera", "tcp") or (kind not in ("file", "image") and rest.startswith("//")):
+        return None
+    return Path(os.path.expanduser(_named(text)))
+
+
+def _demo() -> Path:
+    return assets_dir() / "demo.mp4"
 
 
 def _clip(path: Path, name: str = "") -> Source:
     from engine.video.clip import ClipSource
 
-    return ClipSource(_file(str(path)), name)
+    return ClipSource(path, name)
 
 
 def _still(path: Path) -> Source:
@@ -92,15 +105,25 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def _path_of(rest: str) -> str:
-    """The path in what follows `file:`; the web form file:///a%20b is understood too."""
-    return unquote(urlsplit(rest).path) if rest.startswith("//") else rest
+def _named(text: str) -> str:
+    """The path in a plain path, `file:PATH` or `image:PATH`; the web form file:///a%20b is understood too.
+
+    Raises SourceError.
+    """
+    kind, _, rest = text.partition(":")
+    if kind not in ("file", "image"):
+        return text
+    if not rest.startswith("//"):
+        return rest
+    try:
+        return unquote(urlsplit(rest).path)
+    except ValueError as error:
+        raise SourceError(f"{text[:200]} is no address ({error})", "write the plain path") from error
 
 
-def _file(text: str) -> Path:
-    """The existing regular file `text`. Raises SourceError."""
-    path = Path(os.path.expanduser(text))
-    shown = text if len(text) <= 200 else text[:200] + "…"
+def _checked(path: Path, named: str) -> Path:
+    """`path` itself where it is a regular file; what was `named` so is said in the SourceError."""
+    shown = named if len(named) <= 200 else named[:200] + "…"
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:

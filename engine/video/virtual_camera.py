@@ -18,7 +18,7 @@ from engine.core.errors import OutputError
 from engine.core.pacing import Pacer
 from engine.core.types import Image
 from engine.core.worker import Worker
-from engine.video.camera import OWN_NAME
+from engine.video.camera import OWN_NAME, leave_out, let_in
 from engine.video.fit import letterbox, picture_fault
 from engine.video.opencv import cv2
 
@@ -80,7 +80,7 @@ class VirtualCamera:
 
     @property
     def device(self) -> str:
-        """The device it writes to ("" when not running): list_cameras leaves this one out."""
+        """The device it writes to ("" when not running); it is left out of the cameras."""
         device = self._device
         return device.device if device is not None else ""
 
@@ -96,7 +96,7 @@ class VirtualCamera:
         if self._worker is not None:
             return
         self._trouble = ""
-        self._device = self._open_device()
+        self._device = self._opened()
         worker = Worker("virtual camera", self._tick, self._report, _RETRY_S, self._let_go)
         self._pacer = Pacer(FPS, self._clock, worker.pause)
         self._worker = worker
@@ -115,7 +115,7 @@ class VirtualCamera:
     def _tick(self) -> None:
         """One picture, on the camera's thread. An error closes the device; the next tick opens it again."""
         if self._device is None:
-            self._device = self._open_device()
+            self._device = self._opened()
             self._trouble = ""
         self._pacer.tick()
         try:
@@ -139,10 +139,16 @@ class VirtualCamera:
     def _report(self, name: str, error: BaseException) -> None:
         self._trouble = f"waiting for the device: {error}"
 
+    def _opened(self) -> Device:
+        device = self._open_device()
+        leave_out(device.device)
+        return device
+
     def _let_go(self) -> None:
         device, self._device = self._device, None
         if device is not None:
             device.close()
+            let_in(device.device)
 
 
 def open_pyvirtualcam() -> Device:

@@ -100,6 +100,7 @@ def test_the_users_mapping_lies_in_his_own_folder() -> None:
         (HEADER + BINDING + BINDING.replace("21", "true"), "binding 2: number"),
         (HEADER + BINDING.replace("21", "21.0"), "binding 1: number"),
         (HEADER + BINDING.replace("21", "9999999999999999999999"), "binding 1: number"),
+        (HEADER + BINDING.replace("21", "0x1" + "0" * 5000), "binding 1: number"),
         (HEADER + BINDING + "channel = 17\n", "binding 1: channel"),
         (HEADER + BINDING + 'channel = "1"\n', "binding 1: channel"),
         (HEADER + BINDING + "min = nan\n", "binding 1: min"),

@@ -102,6 +102,21 @@ def test_14_bit_ends_exact_in_both_orders() -> None:
             assert store.get(SCALE) == pytest.approx(2 * value / 16383)
 
 
+@pytest.mark.parametrize("takeover", ["pickup", "relative", "scaling", "none"])
+def test_the_fine_half_of_14_bits_says_nothing_before_the_coarse_one(takeover: str) -> None:
+    """After a start or a replug a fader that sends its fine half first must not leap to where it is not."""
+    store, router = rig(knob(type="cc14", number=5, takeover=takeover))
+    before = store.get(SCALE)
+    for value in (9, 40, 77):
+        router.handle(cc(value, 37))
+        assert store.get(SCALE) == before
+    router.handle(cc(99, 5))
+    if takeover == "pickup":
+        assert store.get(SCALE) == before, "far from the value: not picked up"
+    if takeover == "none":
+        assert store.get(SCALE) == pytest.approx(2 * (99 << 7 | 77) / 16383)
+
+
 def test_pitch_wheel_rests_in_the_middle() -> None:
     store, router = rig(knob(type="bend", number=0))
     router.handle(bend(16383))

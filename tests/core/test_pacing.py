@@ -2,8 +2,13 @@
 
 import pytest
 
-from engine.core.pacing import Pacer
+from engine.core.pacing import Pacer, back_off
 from tests.fakes import FakeClock
+
+
+def test_waits_double_up_to_the_longest_and_never_overflow() -> None:
+    assert [back_off(0.5, failures, 8.0) for failures in range(6)] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+    assert back_off(0.5, 10**9, 8.0) == 8.0
 
 
 def test_deadlines_do_not_drift() -> None:

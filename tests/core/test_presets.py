@@ -1,5 +1,6 @@
 """Look files: every value round trips, bad files are refused with a reason."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,12 @@ def test_numbered_keys_may_be_written_as_tables_or_as_dotted_keys(tmp_path: Path
         (HEADER + "[vace]\ncontext_scale = 7\n[engine]\nsteps = 9\n", "engine.steps cannot be 9"),
         (HEADER + '[prompt]\ntext = ["a"]\n', "not a plain value"),
         (HEADER + "loose = 1\n", "outside a table"),
+        (
+            HEADER + "[output]\ndim = 1" + "0" * 400 + "\n",
+            "output.dim cannot be a number of hundreds of digits",
+        ),
+        (HEADER + "[engine]\nseed = 0x" + "f" * 5000 + "\n", "engine.seed cannot be a number of hundreds"),
+        (HEADER + "[output]\ndim = " + "9" * 5000 + "\n", "not readable as TOML"),
     ],
 )
 def test_bad_files_are_refused_with_a_reason(tmp_path: Path, text: str, reason: str) -> None:
@@ -123,6 +130,12 @@ def test_unreadable_places_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PresetError, match="larger than"):
         save_look(tmp_path / "x.toml", Store(), unknown={"later.text": "x" * MAX_BYTES})
     assert sorted(path.name for path in tmp_path.glob("*.toml")) == ["binary.toml", "huge.toml"]
+
+
+def test_a_pipe_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(PresetError, match="not a file"):
+        load_look(tmp_path / "pipe.toml")
 
 
 def test_looks_are_listed_by_name(tmp_path: Path) -> None:

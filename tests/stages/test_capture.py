@@ -128,6 +128,29 @@ def test_bad_uri_keeps_the_show_and_says_why(rig: Rig) -> None:
     assert rig.stage.state.text.startswith("somewhere") and rig.stage.state.ok
 
 
+def test_a_drivers_surprise_on_opening_leaves_the_running_source_alone(rig: Rig) -> None:
+    def crash() -> FakeSource:
+        raise ValueError("netloc contains invalid characters")
+
+    assert rig.take() == 1
+    rig.sources.makes["crash"] = crash
+    rig.store.set("source.uri", "crash", "test")
+    assert [level for level in (rig.take() for _ in range(4)) if level is not None] == [2, 3, 1]
+    assert "invalid characters" in rig.stage.state.text and "still showing demo" in rig.stage.state.text
+    assert not rig.sources.opened[0].closed.is_set()
+
+
+def test_an_address_that_never_answers_is_tried_for_ever(rig: Rig) -> None:
+    """The wait between two tries stays bounded: after a thousand a power of two would overflow."""
+    assert rig.take() == 1
+    rig.store.set("source.uri", "nowhere", "test")
+    for _ in range(1100):
+        rig.clock.advance(31.0)
+        rig.take()
+    assert len(rig.sources.refused) == 1100
+    assert not rig.sources.opened[0].closed.is_set() and "still showing demo" in rig.stage.state.text
+
+
 def test_back_from_a_bad_uri(rig: Rig) -> None:
     rig.take()
     rig.store.set("source.uri", "nowhere", "test")

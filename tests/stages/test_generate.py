@@ -303,6 +303,31 @@ def test_back_off_grows_and_is_bounded(line: Line) -> None:
     assert line.generate.state.word == "running"
 
 
+def test_hours_of_failures_do_not_end_the_waiting(line: Line) -> None:
+    line.generate.close()
+    line.engine.refusals = [WeightsError("no such file", "download it") for _ in range(1100)]
+    for _ in range(1100):
+        with pytest.raises(WeightsError):
+            while True:
+                line.generate.tick()
+    before = line.clock.now
+    line.generate.tick()
+    assert line.clock.now - before == pytest.approx(8.0)
+
+
+def test_another_model_does_not_wait_for_the_failures_of_the_one_before(line: Line) -> None:
+    line.generate.close()
+    line.engine.refusals = [WeightsError("no such file", "download it") for _ in range(5)]
+    for _ in range(5):
+        with pytest.raises(WeightsError):
+            while True:
+                line.generate.tick()
+    failed_at = line.clock.now
+    line.store.set("engine.resolution", "160x288", "gui")
+    line.generate.tick()
+    assert line.clock.now == failed_at and line.generate.state.word == "running"
+
+
 def test_resolution_change_reloads(line: Line) -> None:
     line.film(1.0)
     line.chunk()
@@ -477,8 +502,12 @@ def test_pictures_come_and_go_without_stopping_the_stream(line: Line, tmp_path: 
     heard = []
     for values in (
         {},
-        {"reference.1.file": str(tmp_path / "a.png"), "extension.first": str(tmp_path / "b.png")},
-        {"reference.3.file": str(tmp_path / "b.png"), "extension.chunks": 2},
+        {
+            "reference.1.file": str(tmp_path / "a.png"),
+            "extension.first": str(tmp_path / "b.png"),
+            "extension.chunks": 2,
+        },
+        {"reference.3.file": str(tmp_path / "b.png")},
         {"reference.1.file": str(tmp_path / "gone.png")},
         {"reference.1.file": "", "reference.3.file": "", "extension.first": ""},
     ):

@@ -236,6 +236,15 @@ def test_key_frames_are_ramped_over_their_chunks_and_then_over() -> None:
     assert extension.turn("b", 1) == (0.0, 0.0)
 
 
+def test_key_frames_that_are_over_stay_over_when_more_chunks_are_asked_for() -> None:
+    extension = Extension()
+    assert extension.turn("a", 1) == (1.0, 1.0)
+    assert [extension.turn("a", chunks) for chunks in (4, 8)] == [(0.0, 0.0), (0.0, 0.0)]
+    assert extension.turn("b", 4) == (1.0, 0.25), "others begin"
+    assert extension.turn("b", 2)[1] == 1.0, "fewer chunks while they play: it is reached sooner"
+    assert extension.turn("b", 4) == (0.0, 0.0)
+
+
 def test_a_key_frame_has_its_turn_again_when_it_is_put_up_again(folder: Path) -> None:
     save(folder / "a.png", flat(7))
     store, extension = Store(), Extension()

@@ -8,7 +8,7 @@ import pytest
 
 from engine.core.errors import SourceError
 from engine.video import camera
-from engine.video.camera import Camera, CameraSource, find_camera, list_cameras
+from engine.video.camera import Camera, CameraSource, find_camera, leave_out, let_in, list_cameras
 from engine.video.opencv import cv2
 from engine.video.sources import open_source
 
@@ -122,7 +122,14 @@ def test_our_own_virtual_camera_is_left_out(machine: Machine) -> None:
     assert [one.name for one in list_cameras()] == ["HD Webcam", "OBS Virtual Camera"]
     # pyvirtualcam may be writing to a device with another name: it is left out while it does.
     busy = str(machine.root / "video9")
-    assert [one.name for one in list_cameras(exclude_device=busy)] == ["HD Webcam"]
+    leave_out(busy)
+    try:
+        assert [one.name for one in list_cameras()] == ["HD Webcam"]
+        with pytest.raises(SourceError, match="not plugged in"):
+            find_camera("OBS Virtual Camera")
+    finally:
+        let_in(busy)
+    assert find_camera("OBS Virtual Camera").device == busy
 
 
 def test_a_camera_is_found_by_device_name_or_as_the_first(machine: Machine) -> None:

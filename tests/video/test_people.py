@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -281,6 +282,30 @@ def test_only_the_noise_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
     with _without_noise():
         os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\nsomething real\n")
     assert capfd.readouterr().err == "something real\n"
+
+
+def test_two_threads_that_load_at_once_leave_stderr_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:
+    inside, may_end = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with _without_noise():
+            inside.set()
+            assert may_end.wait(30)
+
+    def second() -> None:
+        with _without_noise():
+            os.write(2, b"from the second\n")
+
+    one, two = threading.Thread(target=first), threading.Thread(target=second)
+    one.start()
+    assert inside.wait(30)
+    two.start()
+    two.join(0.2)  # time to come in between, were it let in
+    may_end.set()
+    one.join()
+    two.join()
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "from the second\nafterwards\n"
 
 
 def test_without_mediapipe_the_message_says_what_to_install() -> None:

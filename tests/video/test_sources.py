@@ -9,7 +9,7 @@ import pytest
 
 from engine.core.errors import SourceError
 from engine.video.opencv import cv2
-from engine.video.sources import open_source
+from engine.video.sources import open_source, source_path
 from tests.video.films import PHOTO, corners, grays, quarters, write_film
 
 
@@ -58,6 +58,24 @@ def test_no_name(uri: str) -> None:
     assert "demo" in refused(uri).fix
 
 
+def test_the_file_of_a_source_is_the_one_that_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "my clip.png"
+    cv2.imwrite(str(path), np.zeros((16, 24, 3), np.uint8))
+    for uri in (
+        f"{path}",
+        f"  {path} ",
+        f"file:{path}",
+        f"image:{path}",
+        f"file://{path}".replace(" ", "%20"),
+    ):
+        assert source_path(uri) == path
+        open_source(uri).close()
+    for uri in ("camera:", "camera:/dev/video0", "tcp://127.0.0.1:5000", "http://example.org/a.mp4"):
+        assert source_path(uri) is None
+    demo = source_path("demo")
+    assert demo is not None and demo.is_file()
+
+
 def test_missing_file(tmp_path: Path) -> None:
     for kind in ("", "file:", "image:"):
         assert "no file" in refused(f"{kind}{tmp_path}/gone.mp4").what
@@ -76,7 +94,8 @@ def test_no_regular_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["a\0b.mp4", "x" * 5000, "file:", "image:", "file://", "~nobody-of-this-name/a.mp4"]
+    "uri",
+    ["a\0b.mp4", "x" * 5000, "file:", "image:", "file://", "file://[x", "~nobody-of-this-name/a.mp4"],
 )
 def test_impossible_paths(uri: str) -> None:
     refused(uri)
