@@ -7,13 +7,15 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.autosave import Autosave
+from app.awake import Awake, Lock, system_lock
 from app.bridge import Bridge
 from app.commands import obey
 from app.errands import Errands
 from app.hands import Hands
 from app.notices import Notices
 from app.options import Options
-from app.settings import Settings, restore, settings_path
+from app.settings import Settings, put_aside, restore, settings_path
 from app.window import Window
 from controllers.mapping import generic_path, user_path
 from controllers.midi import MidiInputs
@@ -69,8 +71,13 @@ class Stage:
         return stuck
 
 
-def compose(options: Options, notices: Notices, make_runtime: Callable[[Store], Runtime] = Runtime) -> Stage:
-    """Build everything, in reading order; nothing runs yet."""
+def compose(
+    options: Options,
+    notices: Notices,
+    make_runtime: Callable[[Store], Runtime] = Runtime,
+    lock: Lock | None = None,
+) -> Stage:
+    """Build everything, in reading order; nothing runs yet. `lock` keeps the computer awake, else its own."""
     errands = Errands(lambda _name, error: notices.report(error))
     store = Store(TABLE)
     settings = restore(settings_path(), store, notices)
@@ -83,10 +90,14 @@ def compose(options: Options, notices: Notices, make_runtime: Callable[[Store], 
     router = Router(store, command)
     _load_mapping(router, notices)
     midi = MidiInputs(router, "jack" if options.jack else None) if options.midi else None
-    osc = OscServer(store, port=options.osc_port, on_command=command) if options.osc_port else None
+    osc = _osc(options, store, command) if options.osc_port else None
     hands = Hands(router, midi, osc, notices, errands, user_path())
     bridge = Bridge(store, runtime, hands, notices, errands)
     window = Window(bridge, settings.window)
+    awake = Awake(errands, notices, lock or system_lock())
+    window.on_air.connect(awake.want)
+    autosave = Autosave(settings, store, window.remembered, errands)
+    bridge.status.connect(autosave.look)
     return Stage(store, settings, notices, errands, runtime, hands, bridge, window, command)
 
 
@@ -101,14 +112,25 @@ def _take(options: Options, store: Store, notices: Notices) -> None:
             notices.report(error)
 
 
+def _osc(options: Options, store: Store, command: Callable[[str], None]) -> OscServer:
+    return OscServer(store, options.osc_host, options.osc_port, command, options.osc_to)
+
+
 def _load_mapping(router: Router, notices: Notices) -> None:
-    """The user's own mapping, else the bundled one; a bad file is explained and left as it is."""
-    for path in (user_path(), generic_path()):
-        if not path.is_file():
-            continue
+    """The user's own mapping, else the bundled one.
+
+    One that cannot be used is put aside and explained: the next learned control is saved in its place.
+    """
+    own = user_path()
+    if own.is_file():
         try:
-            router.load(path)
+            router.load(own)
         except ControllerError as error:
-            notices.report(error)
+            what = f"Your MIDI mapping could not be read, so this is the bundled one: {error.what}"
+            notices.post(what, put_aside(own))
         else:
             return
+    try:
+        router.load(generic_path())
+    except ControllerError as error:
+        notices.report(error)

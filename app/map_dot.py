@@ -18,20 +18,33 @@ class MapDot:
 
     def __init__(self, widget: QWidget) -> None:
         self._widget = widget
+        self._others: list[QWidget] = []
         self.lamp, self.clock = Lamp(), 0.0
+
+    def also(self, widget: QWidget) -> None:
+        """Paint `widget` anew with every new lamp too: it shows a part of it."""
+        self._others.append(widget)
 
     def show_lamp(self, lamp: Lamp, clock: float) -> None:
         """Show a lamp."""
         if lamp != self.lamp or lamp.listening:
             self.lamp, self.clock = lamp, clock
-            self._widget.update()
+            for widget in (self._widget, *self._others):
+                widget.update()
 
     def draw(self, painter: QPainter, centre: QPointF) -> None:
-        """Nothing when unmapped, a green dot when mapped (ringed while it is moved), blue while listening."""
+        """Nothing when unmapped, a green dot when mapped (ringed while it is moved), blue while listening.
+
+        A hollow amber one while the control stands elsewhere and has to pick the value up first.
+        """
         if self.lamp.listening:
             painter.setPen(QPen(theme.colour(theme.BLUE, 0.35 + 0.65 * theme.pulse(self.clock)), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawEllipse(centre, 5, 5)
+        elif self.lamp.ghost is not None:
+            painter.setPen(QPen(QColor(theme.AMBER), 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawEllipse(centre, 4, 4)
         elif self.lamp.mapped:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(theme.GREEN))

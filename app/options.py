@@ -1,10 +1,12 @@
 """The command line of the window. Knows no Qt, so `--help` works everywhere."""
 
 import argparse
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-OSC_PORT = 9000
+OSC_HOST, OSC_PORT = "127.0.0.1", 9000
+_MOST_LISTENERS = 8
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,8 @@ class Options:
     osc_port: int = OSC_PORT
     jack: bool = False
     midi: bool = True
+    osc_host: str = OSC_HOST
+    osc_to: tuple[tuple[str, int], ...] = ()
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -23,7 +27,8 @@ def parse(argv: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(
         prog="cuelight",
         description="A camera goes in, a video-diffusion model re-imagines it, you play it.",
-        epilog="Without a window: cuelight render, adherence, doctor, parity, parameters (each has --help).",
+        epilog="Without a window: cuelight render, models, doctor, parity, adherence, bench, parameters "
+        "(each has --help).",
     )
     parser.add_argument(
         "--source", metavar="URI", help="demo, camera:ID, a file, or tcp://host:port (default: as last time)"
@@ -38,10 +43,50 @@ def parse(argv: Sequence[str]) -> Options:
         default=OSC_PORT,
         help="UDP port for OSC (%(default)s); 0: no OSC",
     )
+    parser.add_argument(
+        "--osc-host",
+        metavar="ADDRESS",
+        type=_address,
+        default=OSC_HOST,
+        help="where to listen for OSC: %(default)s hears this computer alone, 0.0.0.0 the whole network, and "
+        "whoever is in it can then play",
+    )
+    parser.add_argument(
+        "--osc-to",
+        metavar="HOST:PORT",
+        type=_listener,
+        action="append",
+        default=[],
+        help="tell every change to this address too, such as a tablet's; up to 8 times",
+    )
     parser.add_argument("--jack", action="store_true", help="MIDI over JACK instead of the system's own")
     parser.add_argument("--no-midi", dest="midi", action="store_false", help="leave MIDI alone")
     given = parser.parse_args(argv)
-    return Options(given.source, given.prompt, given.osc_port, given.jack, given.midi)
+    if len(given.osc_to) > _MOST_LISTENERS:
+        parser.error(f"--osc-to was given {len(given.osc_to)} times; at most {_MOST_LISTENERS} can be told")
+    return Options(
+        given.source,
+        given.prompt,
+        given.osc_port,
+        given.jack,
+        given.midi,
+        given.osc_host,
+        tuple(given.osc_to),
+    )
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address such as 0.0.0.0 or 192.168.1.5") from None
+
+
+def _listener(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address with a port such as 192.168.1.5:9001")
+    return _address(host), int(port)
 
 
 def _port(text: str) -> int:

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import QWidget
 
 from app import theme
 from app.live_picture import LivePicture, draw_picture
+from engine.core.parameters import Value
 from engine.core.types import Image
 
 HIDE_CURSOR_MS = 1000
@@ -45,12 +46,16 @@ class OutputWindow(LivePicture):
         super().__init__(pull, Qt.WindowType.Window | Qt.WindowType.FramelessWindowHint)
         self.setWindowTitle("Cuelight output")
         self.setAttribute(Qt.WidgetAttribute.WA_QuitOnClose, False)
+        self.setAttribute(Qt.WidgetAttribute.WA_ShowWithoutActivating)
         self.setMouseTracking(True)
         self.setMinimumSize(240, 135)
         self.resize(_WINDOWED)
         self.display = display
         self._operator = operator
-        self._was_full = False
+        self._was_full = bool(display)
+        self._pulling = QTimer(self)  # a clock of its own: the operator's window is drawn less often
+        self._pulling.setTimerType(Qt.TimerType.PreciseTimer)
+        self._pulling.timeout.connect(self.refresh)
         self._hide_cursor = QTimer(self)
         self._hide_cursor.setSingleShot(True)
         self._hide_cursor.setInterval(HIDE_CURSOR_MS)
@@ -60,49 +65,79 @@ class OutputWindow(LivePicture):
         app.screenRemoved.connect(self._display_left)
         app.screenAdded.connect(self._display_came)
 
+    def show_rate(self, fps: Value) -> None:
+        """Look for a new picture so often a second."""
+        self._pulling.setInterval(round(1000 / float(fps)))
+
     # --- opening ----------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Show it: full screen on the remembered or any second display, else in a small window."""
         screen = self._wanted_screen()
         if screen is None:
+            waits = self._was_full
             self._show_small()
+            self._was_full = waits  # a display that is remembered gets the picture when it comes
         else:
             self._show_full(screen)
 
     def toggle_full(self) -> None:
-        """Full screen on the display it is on, or back to a small window; opens it when it is closed."""
+        """Full screen on the display it is on, or back to a small window; opens it when it is closed.
+
+        From beside the operator's controls it goes to another display where there is one.
+        """
         if not self.isVisible():
             self.open()
         elif self.isFullScreen():
             self._show_small()
         else:
-            self._show_full(self.screen())
+            here = self.screen()
+            over_controls = here is self._operator.screen()
+            self._show_full(self._wanted_screen() or here if over_controls else here)
 
     def _wanted_screen(self) -> QScreen | None:
+        """The remembered display, else any that the operator does not use; None where there is none.
+
+        The operator's own display only where it is remembered and the only one.
+        """
         screens = QGuiApplication.screens()
-        for screen in screens:
+        others = [screen for screen in screens if screen is not self._operator.screen()]
+        for screen in others or screens:
             if identity(screen) == self.display:
                 return screen
-        others = [screen for screen in screens if screen is not self._operator.screen()]
         return others[0] if others else None
 
     def _show_full(self, screen: QScreen) -> None:
         self.display = identity(screen)
         self._was_full = True
+        self.setScreen(screen)
         self.setGeometry(screen.geometry())
-        self.showFullScreen()
+        self._appear(Qt.WindowState.WindowFullScreen)
+        if screen is self._operator.screen():
+            self.activateWindow()  # it covers the operator's window, so Esc must reach it
         self._arm_cursor()
 
     def _show_small(self) -> None:
         """A small window over the operator's program picture, which shows the same: never over controls."""
         self._was_full = False
-        self.showNormal()
+        self._appear(Qt.WindowState.WindowNoState)
         self.resize(_WINDOWED)
         place = self.rect()
         place.moveCenter(self._operator.geometry().center())
         self.move(place.topLeft() - QPoint(0, self.height() // 4))
         self._arm_cursor()
+
+    def _appear(self, state: Qt.WindowState) -> None:
+        """Show it without taking the keyboard: a prompt that is being typed would go on as commands.
+
+        So neither showFullScreen nor showNormal; and some desktops give the keyboard to any new window.
+        """
+        typing = self._operator.isActiveWindow()
+        self.setWindowState(state)
+        self.show()
+        self.raise_()
+        if typing:
+            self._operator.activateWindow()
 
     # --- displays come and go ---------------------------------------------------------------------------
 
@@ -151,10 +186,12 @@ class OutputWindow(LivePicture):
     # --- on screen --------------------------------------------------------------------------------------
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: D102
+        self._pulling.start()
         self.opened.emit(True)
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: D102
         if not event.spontaneous():
+            self._pulling.stop()
             self.opened.emit(False)
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: D102

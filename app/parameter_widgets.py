@@ -133,6 +133,8 @@ class ParameterRow(QWidget):
             self.bound = Bound(key, control, bridge, control.dot)
             return
         marks = Marks(row.effect)
+        if isinstance(control, Slider):
+            control.show_ghost_of(marks.dot)
         self.bound = Bound(key, control, bridge, marks.dot)
         self.bound.adopt(marks)
         widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

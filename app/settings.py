@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from app.notices import Notices
+from app.overrides import DIM, is_dark
 from engine.core.errors import PresetError
 from engine.core.parameters import TABLE, Value
 from engine.core.paths import config_dir
@@ -71,10 +72,13 @@ def restore(path: Path, store: Store, notices: Notices) -> Settings:
         look = read_look(path)
     except PresetError as error:
         notices.post(
-            f"The settings could not be read, so these are the defaults: {error.what}", _put_aside(path)
+            f"The settings could not be read, so these are the defaults: {error.what}", put_aside(path)
         )
         return Settings(path, WindowMemory(), {})
-    store.set_many({key: value for key, value in look.values.items() if key in REMEMBERED}, SETTER)
+    values = {key: value for key, value in look.values.items() if key in REMEMBERED}
+    if is_dark(values.get(DIM, 1.0)):
+        del values[DIM]  # the last show faded out; the next one does not begin so
+    store.set_many(values, SETTER)
     unknown = {key: value for key, value in look.unknown.items() if not key.startswith(_WINDOW)}
     return Settings(path, _window(look.unknown), unknown)
 
@@ -89,8 +93,8 @@ def _window(unknown: dict[str, Value]) -> WindowMemory:
     return memory
 
 
-def _put_aside(path: Path, now: Callable[[], float] = time.time) -> str:
-    """Rename a file that cannot be used; says where it is now."""
+def put_aside(path: Path, now: Callable[[], float] = time.time) -> str:
+    """Rename a file that cannot be used, before anything is saved over it; says where it is now."""
     aside = path.with_name(f"{path.stem}.unreadable-{int(now())}{path.suffix}")
     try:
         path.replace(aside)

@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEventLoop, QPointF, QRectF, Qt, QTimer
 from PySide6.QtGui import QColor, QFont, QPainter, QPaintEvent, QRadialGradient
@@ -19,6 +20,9 @@ from app import theme
 from app.crash import CrashPath, start_log
 from app.notices import Notices
 from app.options import Options
+
+if TYPE_CHECKING:
+    from app.window import Window
 
 _FRAME_MS = 30
 _log = logging.getLogger(__name__)
@@ -98,11 +102,11 @@ class Splash(QWidget):
         painter.end()
 
 
-def _close_on_signals(window: QWidget) -> None:
+def _close_on_signals(window: "Window") -> None:
     """Ctrl+C and a polite kill close the window; the bridge's timer lets Python notice them."""
 
     def close(_number: int, _frame: object) -> None:
-        QTimer.singleShot(0, window, window.close)  # not in the middle of whatever is being painted
+        QTimer.singleShot(0, window, window.end)  # not in the middle of whatever is being painted
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, close)

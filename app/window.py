@@ -7,14 +7,16 @@ macros          | prompt     | safety
 message strip
 """
 
+import time
 from collections.abc import Callable
 from functools import partial
 
-from PySide6.QtCore import QByteArray, Qt, QTimer
+from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QKeyEvent, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QApplication,
+    QDialog,
     QGridLayout,
     QHBoxLayout,
     QLineEdit,
@@ -31,6 +33,7 @@ from app.bridge import Bridge
 from app.mask_tool import MaskPen, MaskTool
 from app.mouse_tool import MouseTool
 from app.output_window import OutputWindow
+from app.overrides import override, panic
 from app.panels.annotators import AnnotatorPanel, ControlPanel
 from app.panels.canvas import CanvasPanel
 from app.panels.deck import Deck
@@ -60,14 +63,24 @@ FIRST_SIZE = (1366, 768)
 ROOMY = 900  # pixels of height from which explanations and signals have room
 _WIDE, _LOW = QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum
 _TYPING = (QLineEdit, QPlainTextEdit, QAbstractSpinBox)
-PANIC = {"output.clean_camera": True, "output.blackout": False, "output.freeze": False}
+_AGAIN_S = 5.0  # within which a second close ends a show that is on air
 
 
 class Window(QMainWindow):
-    """Everything the operator sees. `memory` is what it wants to find again next time."""
+    """Everything the operator sees. `memory` is what it wants to find again next time.
 
-    def __init__(self, bridge: Bridge, memory: WindowMemory) -> None:
+    `on_air` says, ten times a second, whether the picture goes anywhere but into this window.
+    """
+
+    on_air = Signal(bool)
+
+    def __init__(
+        self, bridge: Bridge, memory: WindowMemory, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__()
+        self._clock = clock
+        self._is_on_air = False
+        self._asked_at = float("-inf")  # when a close was answered with a question
         self.setWindowTitle("Cuelight")
         self.setMinimumSize(*SMALLEST)
         self.memory = memory
@@ -161,15 +174,20 @@ class Window(QMainWindow):
     def _connect(self) -> None:
         bridge = self._bridge
         bridge.tick.connect(self.program.refresh)
-        bridge.tick.connect(self.output_window.refresh)
+        bridge.watch("output.fps", self.output_window.show_rate)
         bridge.status.connect(self._show_status)
         self.outputs.window_wanted.connect(
             lambda wanted: self.output_window.open() if wanted else self.output_window.hide()
         )
         self.output_window.opened.connect(self.outputs.show_window)
-        self.program.double_clicked.connect(self.output_window.toggle_full)
+        self.program.double_clicked.connect(self._open_output)
         self.mask_tool.changed.connect(partial(self._take_over, self.mask_tool, self.box_tool))
         self.box_tool.changed.connect(partial(self._take_over, self.box_tool, self.mask_tool))
+
+    def _open_output(self) -> None:
+        """Only opens: one careless double-click must not take the picture from the audience."""
+        if not self.output_window.isVisible():
+            self.output_window.open()
 
     def _take_over(self, tool: MouseTool, other: MouseTool) -> None:
         """Hand the mouse over the pictures to `tool`, which was switched; there is one tool at a time."""
@@ -214,11 +232,11 @@ class Window(QMainWindow):
         shortcut = QShortcut(QKeySequence(keys), self)
         shortcut.setContext(Qt.ShortcutContext.ApplicationShortcut)
         shortcut.setAutoRepeat(False)
-        shortcut.activated.connect(lambda: act() if even_typing or not _typing() else None)
+        shortcut.activated.connect(lambda: act() if even_typing or not _busy() else None)
 
     def panic(self) -> None:
         """The audience sees the camera, whatever was before."""
-        self._bridge.set_many(dict(PANIC))
+        self._bridge.set_many(panic(self._bridge.get))
 
     # --- pictures and status ----------------------------------------------------------------------------
 
@@ -228,11 +246,12 @@ class Window(QMainWindow):
 
     def _show_status(self, status: Status) -> None:
         get = self._bridge.get
-        veil = "BLACKOUT" if get("output.blackout") else "FROZEN" if get("output.freeze") else ""
-        on_air = (
+        doing = override(get)
+        self._is_on_air = (
             self.output_window.isVisible() or bool(status.recording) or get("output.virtual_camera") is True
         )
-        self.program.tag("PROGRAM", on_air, veil)
+        self.on_air.emit(self._is_on_air)
+        self.program.tag("PROGRAM", self._is_on_air, "" if doing is None else doing.veil)
         if self._newest() is None:
             self.program.say("Waiting for the first picture", status.reason)
         else:
@@ -254,17 +273,37 @@ class Window(QMainWindow):
         self.annotators.about.setVisible(roomy)
         self.deck.setSizePolicy(_WIDE, _LOW if roomy else _WIDE)
 
-    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: D102
-        self._bridge.stop()
-        output = self.output_window
+    def remembered(self) -> WindowMemory:
+        """What it would want to find again if it closed now."""
         geometry = self.saveGeometry().toBase64().toStdString()
-        self.memory = WindowMemory(
+        output = self.output_window
+        return WindowMemory(
             geometry, output.isVisible(), output.display, self.deck.page, self.models.advanced
         )
-        output.close()
+
+    def end(self) -> None:
+        """Close without a question: whoever asks is not a hand that slipped."""
+        self._is_on_air = False
+        self.close()
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: D102
+        now = self._clock()
+        if self._is_on_air and now - self._asked_at > _AGAIN_S:
+            self._asked_at = now
+            self._bridge.notices.post(
+                "The audience still sees the show",
+                f"close again within {_AGAIN_S:.0f} seconds to end it",
+                "warning",
+            )
+            event.ignore()
+            return
+        self._bridge.stop()
+        self.memory = self.remembered()
+        self.output_window.close()
         super().closeEvent(event)
         QApplication.quit()
 
 
-def _typing() -> bool:
-    return isinstance(QApplication.focusWidget(), _TYPING)
+def _busy() -> bool:
+    """Whether letters belong to somebody else: a field with the focus, or a dialog."""
+    return isinstance(QApplication.focusWidget(), _TYPING) or isinstance(QApplication.activeWindow(), QDialog)

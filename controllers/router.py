@@ -245,12 +245,13 @@ class Router:
                 continue
             bound = True
             current = None if slot.binding.is_command else self._store.get(slot.binding.key)
-            self._moved_at[slot.binding.key] = signal.at
             value = slot.turn(signal, current)
+            if slot.held_back:
+                self._held_back += 1
+                continue
+            self._moved_at[slot.binding.key] = signal.at
             if value is not None:
                 moves.append((slot, value))
-            elif slot.held_back:
-                self._held_back += 1
         self._unbound += not bound
         return moves
 

@@ -1,11 +1,13 @@
 """Numbers that are no macro: a slider, a few side by side, or typed."""
 
-from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QSpinBox, QWidget
 
 from app import theme
+from app.controls.hatched import Hatched
 from app.controls.ranged import Ranged
+from app.map_dot import MapDot
 from app.painting import draw_hatch
 from app.wording import value_text
 from engine.core.parameters import Parameter, Value
@@ -18,9 +20,15 @@ class Slider(Ranged):
 
     def __init__(self, row: Parameter) -> None:
         super().__init__(row)
+        self.dot: MapDot | None = None
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setMinimumSize(84, 34)
+
+    def show_ghost_of(self, dot: MapDot) -> None:
+        """Mark on the track where the control of `dot` stands while it has not reached the value."""
+        self.dot = dot
+        dot.also(self)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: D102
         if event.button() == Qt.MouseButton.LeftButton:
@@ -55,9 +63,16 @@ class Slider(Ranged):
         track = QRectF(box.left() + 6, box.bottom() - 5, box.width() - 12, 2.5)
         painter.setBrush(QColor(theme.HAIRLINE))
         painter.drawRoundedRect(track, 1, 1)
-        track.setWidth(max(2.5, track.width() * self._norm))
+        whole = track.width()
+        track.setWidth(max(2.5, whole * self._norm))
         painter.setBrush(QColor(theme.LIVE))
         painter.drawRoundedRect(track, 1, 1)
+        if self.dot is not None and self.dot.lamp.ghost is not None:
+            painter.setPen(QPen(QColor(theme.AMBER), 1.5))
+            painter.setBrush(QColor(theme.PANEL))
+            painter.drawEllipse(
+                QPointF(track.left() + whole * self.dot.lamp.ghost, track.center().y()), 3.5, 3.5
+            )
         painter.setPen(QColor(theme.SECONDARY if self.idle else theme.LIVE))
         painter.setFont(theme.font(15))
         inner = box.adjusted(10, 0, -10, -3)
@@ -83,7 +98,7 @@ class Slider(Ranged):
             self.update()
 
 
-class Segments(QWidget):
+class Segments(Hatched):
     """A few whole numbers side by side."""
 
     edited = Signal(object)
@@ -124,6 +139,8 @@ class Segments(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         box = _draw_field(painter, self)
+        if self.idle:
+            draw_hatch(painter, box)
         width = box.width() / len(self._values)
         painter.setFont(theme.font(15))
         for index, number in enumerate(self._values):
@@ -133,7 +150,7 @@ class Segments(QWidget):
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(QColor("#3F4142"))
                 painter.drawRoundedRect(cell.adjusted(3, 3, -3, -3), 4, 4)
-            painter.setPen(QColor(theme.LIVE if chosen else theme.SECONDARY))
+            painter.setPen(QColor(theme.LIVE if chosen and not self.idle else theme.SECONDARY))
             painter.drawText(cell, Qt.AlignmentFlag.AlignCenter, self._words[number])
         painter.end()
 

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QWidget
 
 from app import theme
+from app.controls.hatched import Hatched
 from app.map_dot import MapDot
+from app.painting import draw_hatch
 from engine.core.parameters import Value
 
 
-class OnOff(QWidget):
+class OnOff(Hatched):
     """A bool on display; each face of it says with `edited` which value it asks for."""
 
     edited = Signal(object)
@@ -107,6 +108,8 @@ class Chip(_Clicked):
         painter.setPen(QPen(QColor("#6C7787") if self.hasFocus() else QColor(theme.HAIRLINE), 1))
         painter.setBrush(QColor("#3F4142") if on else Qt.BrushStyle.NoBrush)
         painter.drawRoundedRect(box, 6, 6)
+        if self.idle:
+            draw_hatch(painter, box)
         painter.setFont(self.font())
         ink = theme.LIVE if on else theme.SECONDARY if self.isEnabled() else "#5F656D"
         painter.setPen(QColor(ink))

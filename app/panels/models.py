@@ -6,26 +6,30 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.bridge import Bridge
+from app.controls.hatched import Hatched
 from app.controls.switches import Chip
 from app.panels.frame import OneLine, Panel
 from app.parameter_widgets import ParameterRow
+from engine.core.parameters import Value
 from engine.core.parameters import row as row_of
 from engine.runtime import Status
+from engine.stages.asked import has_choice
 
 PIPELINE = "engine.pipeline"
 SEED = "engine.seed"
 # What reloads first, then what is heard at the next chunk. Noise itself is a macro.
+VAE, STEPS, FP8 = "engine.vae", "engine.steps", "engine.fp8"
 USUAL = {
-    "engine.vae": "VAE",
+    VAE: "VAE",
     "engine.resolution": "Size",
-    "engine.steps": "Steps",
+    STEPS: "Steps",
     SEED: "Seed",
     "noise.motion": "Motion",
 }
 STEP_LIST = "engine.step_list"
 TEXT_ENCODER = "engine.text_encoder"
 HINTS, RATE = "vace.hints", "engine.rate"
-ADVANCED_SWITCHES = ("engine.warp", "engine.fp8")
+ADVANCED_SWITCHES = ("engine.warp", FP8)
 _LARGEST_ROLLED = 99_999  # a seed one can read out to somebody
 
 
@@ -68,6 +72,8 @@ class ModelsPanel(Panel):
         self.fold.setChecked(advanced)
         self._show_fold(advanced)
         bridge.status.connect(self._show_status)
+        for key in (PIPELINE, STEPS, STEP_LIST):
+            bridge.watch(key, self._show_use)
 
     @property
     def advanced(self) -> bool:
@@ -78,6 +84,18 @@ class ModelsPanel(Panel):
         """Whether there is room for the usual rows beside the rare ones."""
         self._roomy = roomy
         self._show_fold(self.advanced)
+
+    def _show_use(self, _value: Value) -> None:
+        """Hatch what changes nothing: how a bundled model is loaded, steps while a list says them."""
+        get = self._bridge.get
+        as_it_is = not has_choice(str(get(PIPELINE)))
+        listed = bool(str(get(STEP_LIST)).strip())
+        idle = {VAE: as_it_is, TEXT_ENCODER: as_it_is, FP8: as_it_is, STEPS: listed}
+        idle[RATE] = listed or get(STEPS) != 0
+        for widget in self.rows:
+            control = widget.bound.control
+            if widget.bound.key in idle and isinstance(control, Hatched):
+                control.show_idle(idle[widget.bound.key])
 
     def _rare_rows(self) -> QWidget:
         page = QWidget()

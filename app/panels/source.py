@@ -100,6 +100,7 @@ class SourcePanel(QWidget):
         chips.addStretch(1)
         layout.addLayout(chips)
         self.about = OneLine()
+        self._was_ok = True
         layout.addWidget(self.about)
         bridge.watch("view.mirror", self._mirror)
         bridge.watch(KEY, self._mirror)
@@ -135,6 +136,9 @@ class SourcePanel(QWidget):
 
     def _show_status(self, status: Status) -> None:
         self.about.show_text(status.source)
+        if status.source_ok and not self._was_ok:
+            self.list_cameras()  # perhaps it was plugged in just now, and has a name
+        self._was_ok = status.source_ok
         if status.source_ok:
             self.preview.say("")
         else:

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from app import theme
 from app.bridge import Bridge
+from app.overrides import override
 from app.painting import draw_lamp
 from engine.runtime import Status
 
@@ -20,11 +21,6 @@ RUNGS = {
     "camera": ("clean camera", "half", theme.AMBER),
     "slate": ("slate", "hollow", theme.RED),
 }
-_OVERRIDES = (  # the performer's own doing is no fault, and goes before the ladder
-    ("output.blackout", "BLACKOUT", theme.RED),
-    ("output.freeze", "frozen", theme.AMBER),
-    ("output.clean_camera", "clean camera", theme.AMBER),
-)
 
 
 @dataclass(frozen=True)
@@ -168,17 +164,16 @@ class StatusStrip(QFrame):
         if status.engine == "failed":
             lamp, ink = "hollow", theme.RED
         name = status.mode if running and status.mode else f"model {status.engine}"
-        overridden = any(self._bridge.get(key) is True for key, _, _ in _OVERRIDES)
+        overridden = override(self._bridge.get) is not None
         why = status.mode_reason if running else "" if overridden else status.reason
         self.mode.display(Shown(name, below=why, lamp=lamp, ink=ink), f"{name}\n{why}")
 
     def _show_rung(self, status: Status) -> None:
         word, lamp, ink = RUNGS[status.rung]
         reason = status.reason
-        for key, own_word, own_ink in _OVERRIDES:
-            if self._bridge.get(key) is True:
-                word, lamp, ink, reason = own_word, "full", own_ink, "chosen by you"
-                break
+        doing = override(self._bridge.get)
+        if doing is not None:  # before the ladder
+            word, lamp, ink, reason = doing.word, "full", doing.ink, "chosen by you"
         below = f"on screen: {reason}" if reason else "on screen"
         self.rung.display(Shown(word, below=below, lamp=lamp, ink=ink), f"{word}\n{below}")
 

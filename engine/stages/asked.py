@@ -18,6 +18,7 @@ from engine.core.types import ControlFrame
 from engine.model.blend import Method
 from engine.model.hints import HintChoice
 from engine.model.load import Choice
+from engine.model.pipelines import pipeline_spec
 from engine.model.regions import Region
 from engine.model.umt5_encoder import Placement
 from engine.model.vae import VAEKind
@@ -42,8 +43,15 @@ class Wanted:
         return Wanted(snapshot.text("engine.pipeline"), *engine_size(snapshot), chosen(snapshot))
 
 
+def has_choice(pipeline: str) -> bool:
+    """Whether there is more than one way to load a pipeline; a bundled one is as it is."""
+    return pipeline_spec(pipeline).files is not None
+
+
 def chosen(snapshot: Snapshot) -> Choice:
-    """How the model is to be loaded."""
+    """How the model is to be loaded: where nothing is to be chosen, no value of these is a reload."""
+    if not has_choice(snapshot.text("engine.pipeline")):
+        return Choice()
     return Choice(
         cast(VAEKind, snapshot.text("engine.vae")),
         snapshot.flag("engine.fp8"),

@@ -31,6 +31,25 @@ def test_panic_shows_the_camera_whatever_was_before(window, store, qtbot) -> Non
     )  # fmt: skip
 
 
+def test_panic_lightens_a_dark_picture_and_leaves_a_dimmed_one(window, store, qtbot) -> None:
+    for dim, after in ((0.0, 1.0), (0.6, 0.6)):
+        store.set("output.dim", dim, "midi")
+        qtbot.keyClick(window, Qt.Key.Key_Escape, Qt.KeyboardModifier.ShiftModifier)
+        assert store.get("output.dim") == after
+
+
+def test_letters_in_a_dialog_are_not_the_stages(window, store, qtbot) -> None:
+    """In a list of files a letter jumps to a name; it must not make the audience's picture black."""
+    window.source.open_dialog()
+    dialog = window.source.dialog
+    qtbot.addWidget(dialog)
+    dialog.activateWindow()
+    qtbot.waitUntil(dialog.isActiveWindow)
+    qtbot.keyClicks(dialog, "bfcr")
+    assert not any(store.get(f"output.{name}") for name in ("blackout", "freeze", "clean_camera", "record"))
+    dialog.close()
+
+
 def test_letters_go_into_the_prompt_while_it_has_the_focus(window, store, qtbot) -> None:
     field = window.prompts.field
     qtbot.keyClick(window, Qt.Key.Key_P)

@@ -2,7 +2,9 @@
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor
 
+from app import theme
 from app.parameter_widgets import ParameterRow
 from controllers.mapping import load_mapping
 from controllers.signal import ControlSignal
@@ -77,10 +79,36 @@ def test_the_ghost_stands_where_the_hardware_is_until_it_reaches_the_value(
     bridge.pull()
     assert store.get(KEY) == 0.2
     assert hands.lamp(KEY).ghost == pytest.approx(1.0)
+    assert not hands.lamp(KEY).moving, "nothing of the value moves"
     turn(router, clock, 21, *range(120, 8, -4))
     bridge.pull()
     assert hands.lamp(KEY).ghost is None
     assert store.get(KEY) < 0.2
+
+
+def test_a_sliders_mark_and_dot_say_that_the_control_has_to_pick_it_up(
+    window, qtbot, bridge, router, clock, store
+) -> None:
+    """Who turns a knob and sees nothing move must see why."""
+
+    def amber(widget) -> int:
+        image = widget.grab().toImage()
+        points = [(x, y) for x in range(image.width()) for y in range(image.height())]
+        return sum(image.pixelColor(*point) == QColor(theme.AMBER) for point in points)
+
+    window.deck.open("Canvas")
+    slider = window.canvas.zoom
+    zoom = slider.parentWidget()
+    learn(zoom, bridge, router, clock)
+    store.set("canvas.zoom", 1.4, "preset")
+    bridge.pull()
+    assert amber(zoom) == 0
+    turn(router, clock, 21, 127)
+    bridge.pull()
+    assert amber(slider) > 0 and amber(zoom) > amber(slider), "on the track, and in the dot"
+    turn(router, clock, 21, *range(124, 0, -3))
+    bridge.pull()
+    assert amber(zoom) == 0
 
 
 def test_escape_ends_learning(window, row, bridge, router, hands, qtbot) -> None:

@@ -1,6 +1,7 @@
 """The whole thing: built from the command line, run on the real runtime, closed without a thread left."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from app.main import compose
 from app.notices import Notices
 from app.options import Options, parse
 from app.settings import settings_path
+from controllers.mapping import user_path
 from engine.core.store import Store
 from engine.runtime import Runtime
 from engine.stages.pictures import keep_mask, picture_path
@@ -125,9 +127,51 @@ def test_options() -> None:
     assert given == Options("camera:x", "ice", 9001, True, False)
 
 
+def test_who_else_may_play_by_osc_and_is_told() -> None:
+    given = parse(["--osc-host", "0.0.0.0", "--osc-to", "192.168.1.5:9001", "--osc-to", "127.0.0.1:9002"])
+    assert given.osc_host == "0.0.0.0"
+    assert given.osc_to == (("192.168.1.5", 9001), ("127.0.0.1", 9002))
+    assert Options().osc_host == "127.0.0.1", "nobody else, unless somebody says so"
+
+
+def test_a_tablet_is_told_every_change(qtbot) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tablet:
+        tablet.bind(("127.0.0.1", 0))
+        tablet.settimeout(20)
+        options = Options(osc_port=39124, midi=False, osc_to=(tablet.getsockname(),))
+        stage = compose(options, Notices(), lambda store: FakeRuntime())
+        stage.start()
+        try:
+            stage.store.set("output.mix", 0.25, "gui")
+            heard = b""
+            while b"/cuelight/output/mix" not in heard:
+                heard = tablet.recv(2048)
+        finally:
+            stage.window.close()
+            assert stage.stop() == ()
+
+
+def test_a_mapping_that_cannot_be_read_is_kept_aside_before_learning_saves_over_it(qtbot) -> None:
+    mapping = user_path()
+    mapping.parent.mkdir(parents=True)
+    mapping.write_text("one typo = [")
+    stage = compose(Options(osc_port=0, midi=False), Notices(), lambda store: FakeRuntime())
+    assert stage.window.messages.text.text().startswith("Your MIDI mapping could not be read")
+    assert not mapping.exists()
+    (kept,) = mapping.parent.iterdir()
+    assert kept.read_text() == "one typo = ["
+    stage.errands.start()
+    stage.stop()
+
+
 @pytest.mark.parametrize(
-    "argv", [["--osc-port", "70000"], ["--osc-port", "x"], ["--osc-port", "-1"], ["--wrong"]]
-)
+    "argv",
+    [
+        ["--osc-port", "70000"], ["--osc-port", "x"], ["--osc-port", "-1"], ["--wrong"],
+        ["--osc-host", "tablet"], ["--osc-to", "192.168.1.5"], ["--osc-to", "here:9000"],
+        ["--osc-to", "127.0.0.1:0"], ["--osc-to", "127.0.0.1:9"] * 9,
+    ],
+)  # fmt: skip
 def test_wrong_options_end_with_a_line(argv, capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         parse(argv)

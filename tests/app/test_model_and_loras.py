@@ -85,6 +85,23 @@ def test_a_choice_is_one_menu_of_all(key, window, store) -> None:
     assert store.get(key) == TABLE[key].choices[-1]
 
 
+def test_what_changes_nothing_is_hatched(window, bridge, store) -> None:
+    rows = {row.bound.row.key: row.bound.control for row in window.models.rows}
+
+    def idle() -> set[str]:
+        bridge.pull()
+        return {key for key, control in rows.items() if getattr(control, "idle", False)}
+
+    how_to_load = {"engine.vae", "engine.text_encoder", "engine.fp8"}
+    assert idle() == how_to_load, "a bundled model is as it is"
+    store.set("engine.pipeline", "longlive", "gui")
+    assert idle() == set()
+    store.set("engine.steps", 2, "gui")
+    assert idle() == {"engine.rate"}
+    store.set_many({"engine.steps": 0, "engine.step_list": "1000,500"}, "gui")
+    assert idle() == {"engine.steps", "engine.rate"}
+
+
 def test_a_step_list_is_pending_until_sent_and_a_refused_one_stays(window, bridge, store, qtbot) -> None:
     window.deck.open("Model")
     window.models.fold.setChecked(True)

@@ -51,6 +51,15 @@ def test_a_show_never_starts_black_frozen_or_recording(path, store, notices) -> 
     assert set(REMEMBERED) | NOT_REMEMBERED == set(TABLE)
 
 
+@pytest.mark.parametrize(("last", "next_evening"), [(0.0, 1.0), (0.04, 1.0), (0.05, 0.05), (0.7, 0.7)])
+def test_a_show_that_faded_out_is_followed_by_a_bright_one(last, next_evening, path, store, notices) -> None:
+    store.set("output.dim", last, "midi")
+    restore(path, Store(), notices).save(store)
+    again = Store()
+    restore(path, again, notices)
+    assert again.get("output.dim") == next_evening
+
+
 @pytest.mark.parametrize(
     "damage",
     [b"", b"\x00\xff\xfe", b"format = ", b'format = "something else"', b"[vace]\ncontext_scale = 99\n" * 2,

@@ -224,10 +224,17 @@ def test_a_drawn_stroke_is_in_the_next_chunk(line: Line) -> None:
 
 
 def test_another_autoencoder_or_precision_is_a_reload(line: Line) -> None:
-    for key, value in (("engine.vae", "wan"), ("engine.fp8", True)):
+    for key, value in (("engine.pipeline", "longlive"), ("engine.vae", "wan"), ("engine.fp8", True)):
         line.store.set(key, value, "test")
         line.load()
-    assert len(line.engine.sessions) == 3 and line.engine.sessions[1].closed.is_set()
+    assert len(line.engine.sessions) == 4 and line.engine.sessions[2].closed.is_set()
+
+
+def test_what_a_bundled_model_does_not_have_is_no_reload(line: Line) -> None:
+    line.store.set_many({"engine.vae": "wan", "engine.fp8": True, "engine.text_encoder": "cpu"}, "gui")
+    line.film(1.0)
+    line.chunk()
+    assert len(line.engine.sessions) == 1
 
 
 def test_slow_engine_passes_over_what_is_too_old(line: Line) -> None:
