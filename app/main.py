@@ -45,6 +45,8 @@ class Stage:
     hands: Hands
     bridge: Bridge
     window: Window
+    awake: Awake
+    autosave: Autosave
     command: Callable[[str], None]
 
     def start(self) -> None:
@@ -98,7 +100,8 @@ def compose(
     window.on_air.connect(awake.want)
     autosave = Autosave(settings, store, window.remembered, errands)
     bridge.status.connect(autosave.look)
-    return Stage(store, settings, notices, errands, runtime, hands, bridge, window, command)
+    # The stage keeps both: a signal alone does not.
+    return Stage(store, settings, notices, errands, runtime, hands, bridge, window, awake, autosave, command)
 
 
 def _take(options: Options, store: Store, notices: Notices) -> None:

@@ -135,9 +135,9 @@ class OutputWindow(LivePicture):
         typing = self._operator.isActiveWindow()
         self.setWindowState(state)
         self.show()
-        self.raise_()
         if typing:
             self._operator.activateWindow()
+        self.raise_()  # after the operator's window, which came to the front with the keyboard
 
     # --- displays come and go ---------------------------------------------------------------------------
 

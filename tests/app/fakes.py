@@ -69,3 +69,18 @@ class FakeRuntime:
 def flat(red: int, green: int, blue: int, height: int = 36, width: int = 64) -> Image:
     """A picture of one colour."""
     return np.full((height, width, 3), (red, green, blue), np.uint8)
+
+
+class FakeLock:
+    """Remembers what was asked of it; `works` says whether this computer has such a way."""
+
+    def __init__(self, works: bool = True) -> None:
+        self.works = works
+        self.asked: list[str] = []
+
+    def take(self) -> bool:
+        self.asked.append("take")
+        return self.works
+
+    def free(self) -> None:
+        self.asked.append("free")

@@ -2,21 +2,7 @@
 
 from app.awake import Awake, system_lock
 from app.notices import Notices
-
-
-class FakeLock:
-    """Remembers what was asked of it; `works` says whether this computer has such a way."""
-
-    def __init__(self, works: bool = True) -> None:
-        self.works = works
-        self.asked: list[str] = []
-
-    def take(self) -> bool:
-        self.asked.append("take")
-        return self.works
-
-    def free(self) -> None:
-        self.asked.append("free")
+from tests.app.fakes import FakeLock
 
 
 def test_it_is_held_while_it_is_wanted_and_asked_for_once(errands, notices, qtbot) -> None:

@@ -1,5 +1,6 @@
 """The whole thing: built from the command line, run on the real runtime, closed without a thread left."""
 
+import gc
 import os
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from controllers.mapping import user_path
 from engine.core.store import Store
 from engine.runtime import Runtime
 from engine.stages.pictures import keep_mask, picture_path
-from tests.app.fakes import FakeRuntime
+from tests.app.fakes import FakeLock, FakeRuntime
 from tests.fakes import FakeAnnotators, FakeSession, FakeSource, FakeSources
 
 
@@ -149,6 +150,21 @@ def test_a_tablet_is_told_every_change(qtbot) -> None:
         finally:
             stage.window.close()
             assert stage.stop() == ()
+
+
+def test_a_show_keeps_the_computer_awake_and_its_settings_safe(qtbot, monkeypatch) -> None:
+    monkeypatch.setattr("app.autosave.EVERY_S", 0.0)
+    lock = FakeLock()
+    stage = compose(Options(osc_port=0, midi=False), Notices(), lambda store: FakeRuntime(), lock)
+    stage.start()
+    gc.collect()  # whatever only a signal holds is gone
+    stage.store.set("prompt.text", "ice palace", "gui")
+    stage.window.output_window.open()
+    qtbot.waitUntil(lambda: lock.asked == ["take"])
+    qtbot.waitUntil(settings_path().is_file)
+    qtbot.waitUntil(lambda: "ice palace" in settings_path().read_text())
+    stage.window.end()
+    assert stage.stop() == ()
 
 
 def test_a_mapping_that_cannot_be_read_is_kept_aside_before_learning_saves_over_it(qtbot) -> None:
