@@ -52,7 +52,7 @@ def python_version() -> Finding:
     version = sys.version.split()[0]
     if sys.version_info >= (3, 13):
         return Finding(
-            "warn", f"{version}: no pose and person mask (mediapipe has no wheel for it)", "use Python 3.12"
+            "warn", f"{version}: nothing finds people (mediapipe has no wheel for it)", "use Python 3.12"
         )
     return Finding("ok", version)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from engine.core.errors import CuelightError, WeightsError
-from engine.core.paths import models_dir
+from engine.core.paths import config_dir, models_dir
 from engine.model import import_folder, registry
 from engine.model.download import Hub, HuggingFaceHub, download, in_words, wrong
 from engine.model.licences import accept
@@ -39,7 +39,8 @@ def list_models(name: str | None = None) -> int:
     print("Nothing is downloaded without being asked:")
     print("    cuelight models list NAME    which file goes where")
     print("    cuelight models get NAME     show the licence, then download")
-    print(f"The rows are {registry.models_file()}; a copy in the settings folder is used instead of it.")
+    own = config_dir() / registry.models_file().name
+    print(f"The rows are {registry.models_file()}; a copy of them at {own} is used instead.")
     return OK
 
 

@@ -220,7 +220,7 @@ def _lora_rows() -> tuple[Parameter, ...]:
             Parameter(
                 key=f"lora.{slot}.file", kind="text", default="", max_length=1000,
                 group="lora", label=f"LoRA {slot}", stage="engine", effect="chunk",
-                help="A LoRA file (.safetensors) made for the model in use; empty: none.",
+                help="A LoRA file made for the model in use: a path, or a name in the models' folder loras.",
             ),
             Parameter(
                 key=f"lora.{slot}.region", kind="choice", default="everywhere",
@@ -384,7 +384,7 @@ TABLE: Mapping[str, Parameter] = _by_key(
         Parameter(
             key="annotator.detail", kind="float", default=0.5, low=0.0, high=1.0,
             group="annotator", label="Detail", stage="annotate", effect="chunk", macro=True,
-            help="How many lines the annotator draws.",
+            help="How many lines are drawn; pose: from 0.75 the face too; depth: how much shading counts.",
         ),
         Parameter(
             key="annotator.gain", kind="float", default=1.0, low=0.0, high=1.0,
@@ -426,7 +426,7 @@ TABLE: Mapping[str, Parameter] = _by_key(
         Parameter(
             key="mask.invert", kind="bool", default=False,
             group="mask", label="Invert mask", stage="annotate", effect="chunk",
-            help="With segmentation: generate the background and keep the person.",
+            help="Swap what a found mask (person, face, hands) generates and keeps; not a picture's.",
         ),
         Parameter(
             key="mask.file", kind="text", default="", max_length=1000,

@@ -20,7 +20,7 @@ class AnnotatorRow:
 
     `kind` is what its picture consists of, None where it has none of its own: `masks` then says whether it
     makes a mask. `make` is given the body tracker of the stream. `cost_ms` is processor time for one picture
-    of 640 x 360, measured on one core of a rented server (AMD EPYC); `device` where it runs; `fallback` what
+    of 640 x 360, measured on one core (see BENCHMARKS.md); `device` where it runs; `fallback` what
     takes its place where something is missing.
     """
 
@@ -131,7 +131,7 @@ _ROWS = (
     AnnotatorRow(
         "scribble", "Scribble", _scribble, _OURS,
         "A calm line drawing of the picture, dark strokes on white.",
-        ("detail", "gain"), DARK_LINES, cost_ms=14,
+        ("detail", "gain"), DARK_LINES, cost_ms=19,
     ),
     AnnotatorRow(
         "edges", "Edges", _edges, _OURS,
@@ -146,12 +146,12 @@ _ROWS = (
     AnnotatorRow(
         "pose", "Pose", _pose, _MEDIAPIPE,
         "The skeleton of one person, coloured limbs on black; with detail from 0.75 on the face too.",
-        ("detail", "gain"), LIGHT_COLORS, cost_ms=36, fallback=_SILENT,
+        ("detail", "gain"), LIGHT_COLORS, cost_ms=35, fallback=_SILENT,
     ),
     AnnotatorRow(
         "segmentation", "Person mask", _segmentation, _MEDIAPIPE,
         "The person is generated and the room kept, or (inverted) the other way round.",
-        ("invert",), cost_ms=10, fallback=_SILENT,
+        ("invert",), cost_ms=11, fallback=_SILENT,
     ),
     AnnotatorRow(
         "depth", "Depth", _depth, _DEPTH,
@@ -162,17 +162,17 @@ _ROWS = (
     AnnotatorRow(
         "flow", "Motion", _flow, _OURS,
         "Optical flow: the colour tells where a part moves to, white is still.",
-        ("gain",), DARK_COLORS, cost_ms=25,
+        ("gain",), DARK_COLORS, cost_ms=22,
     ),
     AnnotatorRow(
         "face", "Face mask", _face, _MEDIAPIPE,
         "The face is generated and all else kept, or (inverted) the other way round.",
-        ("invert",), cost_ms=10, fallback="for a far face the points of the body, for 36 ms more",
+        ("invert",), cost_ms=12, fallback="for a far face the points of the body, for 35 ms more",
     ),
     AnnotatorRow(
         "hands", "Hands mask", _hands, _MEDIAPIPE,
         "The hands are generated and all else kept, or (inverted) the other way round.",
-        ("invert",), cost_ms=37, fallback=_SILENT,
+        ("invert",), cost_ms=39, fallback=_SILENT,
     ),
     AnnotatorRow(
         "layout", "Layout", _layout, _OURS,

@@ -5,7 +5,7 @@ ImageNet's mean over its deviation, H and W multiples of 14, and an output `[1, 
 is large) on a scale of its own. onnxruntime runs it where that is installed (then on a GPU it knows of), else
 OpenCV on the processor.
 
-On one slow core (AMD EPYC, rented) the same graph with random weights takes 0.2 s for 126 x 224 and 0.7 s for
+On one slow core the same graph with random weights takes 0.2 s for 126 x 224 and 0.7 s for
 252 x 448, with either library: without a GPU the control picture follows at a few pictures a second.
 """
 

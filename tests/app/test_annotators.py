@@ -130,7 +130,7 @@ def test_the_tooltip_tells_cost_device_fallback_and_licence(window, bridge, stor
     told = window.annotators.about.toolTip()
     for words in (
         "The person is generated",
-        "10 ms",
+        "11 ms",
         "processor",
         "without mediapipe",
         "Apache-2.0 (mediapipe",
