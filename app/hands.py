@@ -101,7 +101,10 @@ class Hands:
             self._notices.post(f"{label} is played by {self._learn.binding.control}", level="info")
             self._save()
         elif self._learn.phase == "expired":
-            self._notices.post("Nothing moved, learning ended", "try again, and move the control", "warning")
+            what = "Nothing moved, learning ended"
+            if self._learn.binding is not None:
+                what = f"Nobody answered: {self._learn.binding.control} plays what it played before"
+            self._notices.post(what, "try again, and move the control", "warning")
         return True
 
     # --- learning ---------------------------------------------------------------------------------------

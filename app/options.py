@@ -20,6 +20,7 @@ class Options:
     midi: bool = True
     osc_host: str = OSC_HOST
     osc_to: tuple[tuple[str, int], ...] = ()
+    scale: float = 1.0
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -61,6 +62,13 @@ def parse(argv: Sequence[str]) -> Options:
     )
     parser.add_argument("--jack", action="store_true", help="MIDI over JACK instead of the system's own")
     parser.add_argument("--no-midi", dest="midi", action="store_false", help="leave MIDI alone")
+    parser.add_argument(
+        "--scale",
+        metavar="X",
+        type=_scale,
+        default=1.0,
+        help="size of the window's contents, 0.75 to 2: smaller for a low screen, larger for eyes far away",
+    )
     given = parser.parse_args(argv)
     if len(given.osc_to) > _MOST_LISTENERS:
         parser.error(f"--osc-to was given {len(given.osc_to)} times; at most {_MOST_LISTENERS} can be told")
@@ -72,7 +80,18 @@ def parse(argv: Sequence[str]) -> Options:
         given.midi,
         given.osc_host,
         tuple(given.osc_to),
+        given.scale,
     )
+
+
+def _scale(text: str) -> float:
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not 0.75 <= scale <= 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is no scale from 0.75 to 2")
+    return scale
 
 
 def _address(text: str) -> str:

@@ -41,6 +41,7 @@ class Preview(LivePicture):
         self.on_air = False
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAcceptDrops(takes_files)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)  # a click on a picture leaves any field
 
     def minimumSizeHint(self) -> QSize:  # noqa: D102
         return QSize(160, 92)

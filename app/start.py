@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 def run(options: Options) -> int:
     """Open the window and stay until it is closed; returns the exit status."""
     start_log()
+    if options.scale != 1.0:
+        os.environ["QT_SCALE_FACTOR"] = str(options.scale)  # read once, when the application begins
     app = QApplication(["cuelight"])
     app.setApplicationDisplayName("Cuelight")
     app.setDesktopFileName("cuelight")

@@ -55,6 +55,26 @@ def mixed(one: str, other: str, share: float) -> QColor:
     )
 
 
+def ink_on(ground: QColor) -> QColor:
+    """White or nearly black, whichever is read better on `ground` (contrast as WCAG 2 defines it)."""
+    return max((QColor("#FFFFFF"), QColor(WINDOW)), key=lambda ink: contrast(ink, ground))
+
+
+def contrast(one: QColor, other: QColor) -> float:
+    """How well two colours are told apart, 1 to 21 (WCAG 2)."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: QColor) -> float:
+    """The relative luminance of a colour, 0 to 1 (WCAG 2)."""
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (colour.redF(), colour.greenF(), colour.blueF())
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 def font(px: int = BASE_PX, weight: QFont.Weight = QFont.Weight.Normal, spaced: float = 0.0) -> QFont:
     """The interface's font; digits all have one width, so that live numbers do not dance."""
     made = QFont()

@@ -15,6 +15,7 @@ from controllers.takeover import Mode
 from engine.core.parameters import TABLE
 
 LISTEN_S = 10.0
+ANSWER_S = 20.0  # a question that nobody answers must not stand before what goes wrong
 SETTLE_S = 0.300
 ENOUGH = 3
 
@@ -44,7 +45,7 @@ class LearnState:
 
     `text` is the last raw message with what it looks like; `remaining_s` runs down while listening.
     In phase "conflict" `binding` waits for an answer and `conflicts` use the same control already; in
-    phase "learned" `binding` is in place.
+    phase "learned" `binding` is in place; "expired" with a `binding` means that nobody answered.
     """
 
     phase: Phase = "idle"

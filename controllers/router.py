@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from controllers.binding import COMMAND_PREFIX, Binding
-from controllers.learn import Learned, Learner, LearnState, Note, binding_for
+from controllers.learn import ANSWER_S, Learned, Learner, LearnState, Note, binding_for
 from controllers.mapping import ControlMapping, load_mapping, save_mapping
 from controllers.signal import ControlSignal, SignalKind
 from controllers.slot import Slot
@@ -69,6 +69,7 @@ class Router:
         self._by_key: dict[str, list[Slot]] = {}
         self._learner: Learner | None = None
         self._learn = LearnState()
+        self._answer_until = 0.0
         self._heard = self._unbound = self._held_back = 0
         self._last: ControlSignal | None = None
         self._moved_at: dict[str, float] = {}
@@ -294,19 +295,22 @@ class Router:
                 self._by_wire.setdefault(wire, []).append(slot)
 
     def _advance_learning(self, now: float) -> None:
+        state = self._learn
+        if state.phase == "conflict" and now >= self._answer_until:
+            self._learn = LearnState("expired", state.key, state.text, binding=state.binding)
         learner = self._learner
         if learner is None:
             return
         learned = learner.decide(now)
         if learned is not None:
-            self._finish_learning(learner, learned)
+            self._finish_learning(learner, learned, now)
         elif learner.remaining(now) <= 0.0:
             self._learner = None
             self._learn = LearnState("expired", learner.key, learner.text)
         else:
             self._learn = LearnState("listening", learner.key, learner.text, learner.remaining(now))
 
-    def _finish_learning(self, learner: Learner, learned: Learned) -> None:
+    def _finish_learning(self, learner: Learner, learned: Learned, now: float) -> None:
         self._learner = None
         binding = binding_for(learner.key, learned)
         conflicts = tuple(
@@ -315,6 +319,7 @@ class Router:
             if other.key != binding.key and other.known and other.same_control(binding)
         )
         if conflicts:
+            self._answer_until = now + ANSWER_S
             self._learn = LearnState("conflict", learner.key, learner.text, 0.0, binding, conflicts)
             return
         self._add(binding)

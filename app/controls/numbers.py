@@ -189,6 +189,12 @@ class NumberField(QSpinBox):
         self.setValue(int(value))
         self.blockSignals(False)
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: D102
+        if event.key() == Qt.Key.Key_Escape:
+            self.clearFocus()  # the keys are the stage's again
+        else:
+            super().keyPressEvent(event)
+
     def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: D102
         if self.hasFocus():  # passing over it must not change it
             super().wheelEvent(event)

@@ -24,6 +24,8 @@ class SafetyButton(OnOff):
     def __init__(self, word: str, letter: str, ink: str) -> None:
         super().__init__()
         self._word, self._letter, self._ink = word, letter, ink
+        self._lit = theme.mixed(theme.CONTROL, ink, 0.72)
+        self._words = theme.ink_on(self._lit)
         self.dot = MapDot(self)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
@@ -44,25 +46,25 @@ class SafetyButton(OnOff):
         hover = self.underMouse()
         painter.setPen(QPen(QColor(self._ink) if self._on else QColor(theme.HAIRLINE), 1))
         off = theme.RAISED if hover else theme.CONTROL
-        painter.setBrush(theme.mixed(theme.CONTROL, self._ink, 0.72) if self._on else QColor(off))
+        painter.setBrush(self._lit if self._on else QColor(off))
         painter.drawRoundedRect(box, theme.RADIUS, theme.RADIUS)
         self._paint_mark(painter, QPointF(22, box.center().y()))
         painter.setFont(theme.font(15, QFont.Weight.DemiBold, 1.0))
-        painter.setPen(QColor("#FFFFFF") if self._on else QColor(theme.TEXT))
+        painter.setPen(self._words if self._on else QColor(theme.TEXT))
         painter.drawText(box.adjusted(40, 0, -36, 0), Qt.AlignmentFlag.AlignVCenter, self._word)
         key = QRectF(box.right() - 34, box.center().y() - 10, 22, 20)
         painter.setFont(theme.font(theme.SMALL_PX))
-        painter.setPen(QPen(theme.colour("#FFFFFF", 0.6) if self._on else QColor(theme.HAIRLINE), 1))
+        painter.setPen(QPen(self._words if self._on else QColor(theme.HAIRLINE), 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRoundedRect(key, 4, 4)
-        painter.setPen(QColor("#FFFFFF") if self._on else QColor(theme.SECONDARY))
+        painter.setPen(self._words if self._on else QColor(theme.SECONDARY))
         painter.drawText(key, Qt.AlignmentFlag.AlignCenter, self._letter)
         self.dot.draw(painter, QPointF(box.right() - 46, box.center().y()))
         painter.end()
 
     def _paint_mark(self, painter: QPainter, at: QPointF) -> None:
         """Filled when on, hollow when off: the meaning is not in the colour alone."""
-        ink = QColor("#FFFFFF") if self._on else QColor(self._ink)
+        ink = self._words if self._on else QColor(self._ink)
         painter.setPen(QPen(ink, 1.8))
         painter.setBrush(ink if self._on else Qt.BrushStyle.NoBrush)
         painter.drawEllipse(at, 5, 5)

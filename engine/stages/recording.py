@@ -2,9 +2,10 @@
 
 The output thread only offers pictures to a bounded queue and never waits; what does not fit is counted
 and its place is filled with the next picture, so that a recording lasts as long as the show did. When the
-disk is full, recording ends with a message and the switch goes off.
+disk is nearly full, recording ends with a whole file and a message, and the switch goes off.
 """
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.core.channels import Fifo
+from engine.core.errors import OutputError
 from engine.core.paths import recordings_dir, safe_name
 from engine.core.store import Snapshot, Store
 from engine.core.types import Image
@@ -20,6 +22,8 @@ from engine.stages.reports import Reports
 _QUEUED_S = 1.0
 _LONGEST_GAP_S = 5.0
 _SWITCH = "output.record"
+LEAST_FREE = 2 * 1000**3  # bytes that a recording leaves on the disk, for whatever else writes there
+_LOOK_EVERY = 60  # pictures between two looks at the free space
 
 
 class Recorder(Protocol):
@@ -55,7 +59,10 @@ class Recording:
         reports: Reports,
         new_path: Callable[[], Path] | None = None,
         longest_fps: float = 60.0,
+        free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
+        self._free_bytes = free_bytes
+        self._written = 0
         self.path = ""
         self.drops = 0
         self._store = store
@@ -130,12 +137,24 @@ class Recording:
             height, width = offer.image.shape[:2]
             path = self._new_path()
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._written = 0
+            self._check_space(path.parent)
             self._recorder = self._open_recorder(path, width, height, offer.fps)
             self.path = str(path)
         if self._recorder is None:
             return  # this take has failed already; the switch is about to go off
         for _ in range(offer.copies):
             self._recorder.write(offer.image)
+            self._written += 1
+            if self._written % _LOOK_EVERY == 0:
+                self._check_space(Path(self.path).parent)
+
+    def _check_space(self, folder: Path) -> None:
+        if self._free_bytes(folder) < LEAST_FREE:
+            raise OutputError(
+                f"recording ended: less than {LEAST_FREE // 1000**3} GB are free in {folder}",
+                "make room on that disk, then switch recording on again",
+            )
 
     def _give_up(self, error: Exception) -> None:
         self._reports.add("recorder", error)

@@ -68,6 +68,21 @@ def test_letters_go_into_the_seed_field_or_nowhere(window, store, qtbot) -> None
     assert not any(store.get(f"output.{name}") for name in ("blackout", "freeze", "clean_camera", "record"))
 
 
+def test_escape_or_a_click_on_the_program_gives_the_keys_back_to_the_stage(window, store, qtbot) -> None:
+    window.deck.open("Model")
+    seed = next(row for row in window.models.rows if row.bound.row.key == "engine.seed").bound.control
+    for let_go in (
+        lambda: qtbot.keyClick(seed, Qt.Key.Key_Escape),
+        lambda: qtbot.mouseClick(window.program, Qt.MouseButton.LeftButton),
+    ):
+        seed.setFocus()
+        let_go()
+        assert not seed.hasFocus()
+        before = store.get("output.blackout")
+        qtbot.keyClick(QApplication.focusWidget() or window, Qt.Key.Key_B)
+        assert store.get("output.blackout") is not before
+
+
 def test_panic_and_f11_work_while_typing(window, store, qtbot) -> None:
     window.prompts.field.setFocus()
     qtbot.keyClick(window.prompts.field, Qt.Key.Key_Escape, Qt.KeyboardModifier.ShiftModifier)

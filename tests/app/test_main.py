@@ -135,6 +135,10 @@ def test_who_else_may_play_by_osc_and_is_told() -> None:
     assert Options().osc_host == "127.0.0.1", "nobody else, unless somebody says so"
 
 
+def test_the_window_may_be_smaller_or_larger() -> None:
+    assert (parse([]).scale, parse(["--scale", "0.8"]).scale) == (1.0, 0.8)
+
+
 def test_a_tablet_is_told_every_change(qtbot) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tablet:
         tablet.bind(("127.0.0.1", 0))
@@ -185,7 +189,7 @@ def test_a_mapping_that_cannot_be_read_is_kept_aside_before_learning_saves_over_
     [
         ["--osc-port", "70000"], ["--osc-port", "x"], ["--osc-port", "-1"], ["--wrong"],
         ["--osc-host", "tablet"], ["--osc-to", "192.168.1.5"], ["--osc-to", "here:9000"],
-        ["--osc-to", "127.0.0.1:0"], ["--osc-to", "127.0.0.1:9"] * 9,
+        ["--osc-to", "127.0.0.1:0"], ["--osc-to", "127.0.0.1:9"] * 9, ["--scale", "3"], ["--scale", "big"],
     ],
 )  # fmt: skip
 def test_wrong_options_end_with_a_line(argv, capsys) -> None:

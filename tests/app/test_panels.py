@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QApplication
 
+from app import theme
 from app.panels.messages import KEYS, STAYS_S, MessageStrip
 from app.panels.source import file_uri, short_name
 from engine.core.parameters import LORA_SLOTS
@@ -275,3 +277,10 @@ def test_everything_fits_and_the_program_is_the_largest_picture(size, window, qt
         assert page.width() >= page.minimumSizeHint().width()
         assert page.height() >= page.minimumSizeHint().height()
         assert page.mapTo(window, page.rect().bottomRight()).y() <= size[1]
+
+
+@pytest.mark.parametrize("ink", [theme.RED, theme.AMBER])
+def test_a_lit_safety_button_can_be_read_in_the_dark(ink: str) -> None:
+    lit = theme.mixed(theme.CONTROL, ink, 0.72)
+    assert theme.contrast(theme.ink_on(lit), lit) >= 4.5
+    assert theme.contrast(QColor("#FFFFFF"), QColor("#000000")) == pytest.approx(21)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from controllers.binding import Binding
+from controllers.learn import ANSWER_S
 from controllers.mapping import ControlMapping
 from controllers.router import Router
 from controllers.signal import ControlSignal
@@ -474,6 +475,22 @@ def test_a_conflict_asks(answer: str, keys: list[str]) -> None:
     router.resolve_learn(answer)  # type: ignore[arg-type]
     assert [binding.key for binding in router.bindings] == keys
     assert router.learn_state().phase == ("cancelled" if answer == "cancel" else "learned")
+
+
+def test_a_question_that_nobody_answers_ends() -> None:
+    clock = HandClock(0.0)
+    router = Router(Store(), clock=clock)
+    used = knob(key="output.mix", number=50)
+    router.set_mapping(ControlMapping("test", (used,)))
+    router.start_learn(SCALE)
+    wiggle(router)
+    assert router.learn_state().phase == "conflict"
+    clock.now = ANSWER_S - 1.0
+    assert router.learn_state().phase == "conflict"
+    clock.now = ANSWER_S + 1.0
+    state = router.learn_state()
+    assert state.phase == "expired" and state.binding is not None
+    assert router.bindings == (used,), "as it was"
 
 
 def test_learning_the_same_control_again_replaces_it() -> None:

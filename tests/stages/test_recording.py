@@ -10,7 +10,7 @@ from engine.core.errors import OutputError
 from engine.core.paths import recordings_dir
 from engine.core.store import Store
 from engine.stages.camera_out import CameraOut
-from engine.stages.recording import Recording
+from engine.stages.recording import LEAST_FREE, Recording
 from engine.stages.reports import Reports
 from tests.fakes import FakeClock, FakeRecorders, FakeVirtualCamera, flat
 
@@ -18,12 +18,15 @@ from tests.fakes import FakeClock, FakeRecorders, FakeVirtualCamera, flat
 class Deck:
     """A recording whose two ends are driven by hand."""
 
-    def __init__(self, capacity: int | None = None) -> None:
+    def __init__(self, capacity: int | None = None, free: int = 10 * LEAST_FREE) -> None:
+        self.free = free
         self.clock = FakeClock(0.0)
         self.store = Store()
         self.disk = FakeRecorders(capacity)
         self.reports = Reports(self.clock)
-        self.recording = Recording(self.store, self.disk.open, self.reports)
+        self.recording = Recording(
+            self.store, self.disk.open, self.reports, free_bytes=lambda folder: self.free
+        )
 
     def switch(self, on: bool) -> None:
         self.store.set("output.record", on, "gui")
@@ -204,3 +207,23 @@ def test_switch_thread_ends_when_shut() -> None:
     out.shut()
     thread.join(30)
     assert ended.is_set()
+
+
+def test_a_disk_that_fills_up_ends_the_recording_with_a_whole_file_and_not_the_show(deck: Deck) -> None:
+    deck.switch(True)
+    deck.offer(90)
+    (take,) = deck.disk.opened
+    deck.free = LEAST_FREE - 1
+    deck.offer(90)
+    assert take.closed and len(take.images) == 120, "looked at after every 60 pictures"
+    assert deck.store.get("output.record") is False
+    told = deck.reports.recent()[-1].text
+    assert "less than 2 GB are free" in told and "make room" in told
+
+
+def test_on_a_full_disk_no_recording_begins() -> None:
+    deck = Deck(free=LEAST_FREE - 1)
+    deck.switch(True)
+    deck.offer(10)
+    assert deck.disk.opened == [] and deck.store.get("output.record") is False
+    assert deck.recording.path == ""
