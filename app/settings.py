@@ -12,6 +12,7 @@ from pathlib import Path
 
 from app.notices import Notices
 from app.overrides import DIM, is_dark
+from engine.core.backups import back_up
 from engine.core.errors import PresetError
 from engine.core.parameters import TABLE, Value
 from engine.core.paths import config_dir
@@ -75,6 +76,7 @@ def restore(path: Path, store: Store, notices: Notices) -> Settings:
             f"The settings could not be read, so these are the defaults: {error.what}", put_aside(path)
         )
         return Settings(path, WindowMemory(), {})
+    back_up(path)  # as the last show left it: this one saves over it
     values = {key: value for key, value in look.values.items() if key in REMEMBERED}
     if is_dark(values.get(DIM, 1.0)):
         del values[DIM]  # the last show faded out; the next one does not begin so

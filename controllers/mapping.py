@@ -16,6 +16,7 @@ from typing import TypeVar
 from controllers.binding import BUTTONS, ENCODINGS, TYPES, Binding, End, refused
 from controllers.curves import CURVES
 from controllers.takeover import MODES
+from engine.core.backups import back_up
 from engine.core.errors import ControllerError
 from engine.core.paths import config_dir, presets_dir, write_atomic
 
@@ -83,6 +84,7 @@ def save_mapping(path: Path, mapping: ControlMapping) -> None:
         raise ControllerError(f"{path}: a text holds a broken character", "type the text again") from error
     if len(data) > MAX_BYTES:
         raise ControllerError(f"{path} would be larger than {MAX_BYTES // 1024} KiB", "remove bindings")
+    back_up(path)
     try:
         write_atomic(path, data)
     except OSError as error:
