@@ -185,6 +185,7 @@ class Session:
     ) -> None:
         """Make one chunk and hand it to `emit` before the clean pass; `live` is read at each denoising step.
 
+        EngineError where what comes out are no numbers: the stream is lost then, and must be reset.
         Picture i of the stream shows what control picture i asked. Where the autoencoder trims the start of a
         stream, the first chunk is shorter (9 pictures instead of 12 with the public files).
         """
@@ -255,7 +256,13 @@ class Session:
                 x = noised(x, self._beginnings.noise.draw(latents), following.sigma)
         clock.mark("denoise")
         frames, self._decoder = self.pipeline.vae.decode(x, self._decoder)
+        fit = frames.isfinite().all()
         pictures = _to_pictures(frames)
+        if not fit:  # looked at after the pictures were waited for: no wait of its own
+            raise EngineError(
+                "The model's picture is no longer made of numbers (NaN), and never would be again.",
+                "The stream begins anew by itself; if it happens again, take the newest LoRA out.",
+            )
         clock.mark("decode")
         loras = tuple((slot + 1, region) for slot, region in sorted(self._loras.regions.items()))
         mode = mode_of(replace(there, scale=now.context_scale, loras=loras))

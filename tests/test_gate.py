@@ -15,6 +15,9 @@ from engine import gate
 from engine.adherence.cases import Case, Truth, Words
 from engine.adherence.metrics import psnr
 from engine.bench.weights import random_pipeline
+from engine.cli import main
+from engine.cli.command import MISUSED, OK
+from engine.core.store import Snapshot
 from engine.core.types import ControlFrame, Frame
 from engine.gate import LEAST_PSNR, MOST_LATENT_ERROR, Reading, ask, cheaper, cheapest, lines, played
 from engine.model.hints import passed_of
@@ -75,6 +78,25 @@ def test_pictures_are_compared_in_decibels() -> None:
     assert psnr(black, black) == 100.0
     assert psnr(black, black + 255) == 0.0
     assert psnr(black, black + 8) == pytest.approx(30.07, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--graphs"], ["--hints", "one"], ["--mode", "none"], ["--random"], ["--attention", "sdpa"],
+     ["--precision", "bf16"]],
+)  # fmt: skip
+def test_what_the_gate_does_not_play_with_is_refused(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "--gate", *words]) == MISUSED
+    assert f"--gate does not go with {words[0]}" in capsys.readouterr().err
+
+
+def test_the_gate_asks_about_the_weights_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Snapshot] = []
+    monkeypatch.setattr("engine.gate.main", lambda values, verdicts: asked.append(values) or [])
+    assert main(["bench", "--gate", "--pipeline", "longlive", "--precision", "fp8", "--vae", "wan"]) == OK
+    assert asked[0].flag("engine.fp8") and asked[0].text("engine.vae") == "wan"
 
 
 def test_only_cheaper_policies_are_asked() -> None:

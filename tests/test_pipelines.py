@@ -140,6 +140,20 @@ def test_a_pickled_transformer_is_converted_once_and_loads_the_same(home: Path) 
     assert all(torch.equal(value, again[key]) for key, value in first.items())
 
 
+def test_a_converted_copy_that_went_bad_is_made_anew_from_the_download(home: Path) -> None:
+    install(home, "self_forcing")
+    first = load_pipeline("self_forcing").dit.state_dict()
+    (copy,) = (home / "models").rglob("*dmd.pt.cuelight.safetensors")
+    rotten = bytearray(copy.read_bytes())
+    rotten[-200:-100] = bytes(100)
+    copy.write_bytes(rotten)
+    again = load_pipeline("self_forcing").dit.state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+    third = load_pipeline("self_forcing").dit.state_dict()
+    assert all(torch.equal(value, third[key]) for key, value in first.items())
+    assert copy.read_bytes() != rotten, "a new one was made"
+
+
 def test_eight_bits_are_near_the_model_and_exact_in_the_first_chunk(home: Path) -> None:
     install(home, "longlive")
 
@@ -189,6 +203,9 @@ def test_what_is_not_installed_is_named_with_its_remedy(home: Path) -> None:
     missing = r"LongLive 1\.3B is not installed, missing: .*longlive_base\.pt and \d more"
     with pytest.raises(WeightsError, match=missing) as caught:
         load_pipeline("longlive")
-    assert "cuelight models get longlive" in caught.value.fix
+    assert "`cuelight models get longlive`" in caught.value.fix
+    with pytest.raises(WeightsError, match=missing) as caught:
+        load_pipeline("longlive", Choice(vae="wan"))
+    assert "`cuelight models get longlive --vae wan`" in caught.value.fix
     with pytest.raises(EngineError, match="There is no pipeline 'longdead'"):
         load_pipeline("longdead")

@@ -294,6 +294,24 @@ def test_a_closed_session_holds_nothing_whoever_holds_it(pipeline: Pipeline) -> 
             use()
 
 
+def test_a_picture_that_is_no_numbers_is_never_shown_and_a_reset_begins_anew(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    """Once in the past of a stream they would be in every picture after it: black, and nobody the wiser."""
+    base = "diffusion_model.blocks.0.self_attn.v"
+    dim = pipeline.spec.arch.dim
+    huge = {"lora_A": torch.full((1, dim), 1e20), "lora_B": torch.full((dim, 1), 1e20)}
+    save_file({f"{base}.{half}.weight": half_ for half, half_ in huge.items()}, tmp_path / "huge.safetensors")
+    session = Session(pipeline, SIZE, SIZE)
+    session.set_lora(0, session.read_lora(tmp_path / "huge.safetensors"))
+    with pytest.raises(EngineError, match="no longer made of numbers"):
+        run(session, [control()])
+    session.set_lora(0, None)
+    session.reset()
+    assert pictures(run(session, [control()] * 2)).std() > 0
+    session.close()
+
+
 def test_a_loras_strength_is_heard_inside_the_chunk(pipeline: Pipeline, lora: Path) -> None:
     def made(strengths: list[float]) -> Pictures:
         session = Session(pipeline, SIZE, SIZE)

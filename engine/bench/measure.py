@@ -15,6 +15,7 @@ from engine.bench.plan import Mode, Plan
 from engine.bench.roof import Roof, count_operations, measure_roof
 from engine.bench.stages import HINTS, StageClock, listening, synchronize
 from engine.chunk import ChunkInput, ChunkOutput, Live, Pictures, Settings
+from engine.model.kernels import PACKAGED, USUAL
 from engine.model.load import Pipeline
 from engine.model.references import Reference
 from engine.session import Session
@@ -87,7 +88,7 @@ def measure(pipeline: Pipeline, plan: Plan, until: float = math.inf) -> Result:
     grown = None if held is None else (held_memory(pipeline.device) or 0) - held
     memory = peak_memory(pipeline.device)
     switch = run.chunk(PROMPTS[1])
-    operations = count_operations(run.chunk)
+    operations = _operations(run, pipeline, plan)
     run.begin_anew()
     first = run.chunk()
     roof = measure_roof(pipeline.device, pipeline.dtype)
@@ -115,6 +116,16 @@ def measure(pipeline: Pipeline, plan: Plan, until: float = math.inf) -> Result:
         precision=str(pipeline.dtype).removeprefix("torch."),
         kernel=pipeline.attention.name,
     )
+
+
+def _operations(run: Stream, pipeline: Pipeline, plan: Plan) -> int:
+    """Of a chunk in the middle of a stream; where not all of `run` is torch's doing, of a stream that is."""
+    if pipeline.graphs is None and pipeline.attention.name not in PACKAGED:
+        return count_operations(run.chunk)
+    plain = Stream(Session(replace(pipeline, graphs=None, attention=USUAL), *plan.picture), plan)
+    for _ in range(plan.warm_up):
+        plain.chunk()
+    return count_operations(plain.chunk)
 
 
 def _intervals(run: Stream, plan: Plan, until: float) -> list[float]:

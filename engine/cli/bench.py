@@ -6,6 +6,7 @@ from pathlib import Path
 from engine.cli.command import FAILED, OK, Command
 from engine.cli.files import check_json, models_folder, models_folder_argument, write_json
 from engine.cli.words import size
+from engine.core.errors import CuelightError
 from engine.core.parameters import TABLE, Value
 
 
@@ -115,7 +116,13 @@ def _gate(options: argparse.Namespace) -> int:
     from engine.gate import main as gate
     from engine.render import settings
 
-    given: dict[str, Value] = {"engine.pipeline": options.pipeline, "engine.steps": options.steps}
+    _check_gate(options)
+    given: dict[str, Value] = {
+        "engine.pipeline": options.pipeline,
+        "engine.steps": options.steps,
+        "engine.vae": options.vae,
+        "engine.fp8": options.precision == "fp8",
+    }
     if options.size is not None:
         given["engine.resolution"] = "{}x{}".format(*options.size)
     with models_folder(options.models):
@@ -124,6 +131,23 @@ def _gate(options: argparse.Namespace) -> int:
         rows = [asdict(reading) | {"passed": reading.passed} for reading in readings]
         write_json(options.json, {"policies": rows})
     return OK if all(reading.passed for reading in readings) else FAILED
+
+
+def _check_gate(options: argparse.Namespace) -> None:
+    """Refuse what the gate would pass over without a word: a verdict is of very particular weights."""
+    asked = {
+        "--mode": options.mode != "depth",
+        "--hints": options.hints != "auto",
+        "--attention": options.attention != "auto",
+        "--graphs": options.graphs,
+        "--random": options.random,
+        f"--precision {options.precision}": options.precision not in ("auto", "fp8"),
+    }
+    unused = [option for option, given in asked.items() if given]
+    if unused:
+        raise CuelightError(
+            f"--gate does not go with {unused[0]}", "leave it out: the gate plays as a show does"
+        )
 
 
 BENCH = Command("bench", "measure how fast a pipeline runs, and where its time goes", _arguments, _bench)

@@ -31,13 +31,17 @@ MOST_ERROR = {torch.float32: 1e-4, torch.bfloat16: 0.03, torch.float16: 0.03}
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel by name: `module` it needs ("" for torch's own), types it takes, and how to make it."""
+    """A kernel by name: `module` it needs ("" for torch's own), types it takes, and how to make it.
+
+    `backend`: of torch's own, which a trial must see at work; elsewhere torch may fall back on another.
+    """
 
     name: str
     make: Callable[[], Attend]
     module: str = ""
     devices: tuple[str, ...] = ("cuda",)
     dtypes: tuple[torch.dtype, ...] = (torch.bfloat16, torch.float16)
+    backend: SDPBackend | None = None
 
     def serves(self, device: torch.device, dtype: torch.dtype) -> bool:
         """Whether it is installed and made for this device and number type."""
@@ -81,11 +85,15 @@ USUAL = Chosen(TORCH, attend)
 
 
 def _torch_kernel(backend: SDPBackend) -> Callable[[], Attend]:
+    # What may be used is a setting of the whole process, not of a thread: a prompt or a picture that another
+    # thread encodes meanwhile must always find a kernel that takes its masks and its head sizes.
+    order = [backend, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+
     def make() -> Attend:
         def run(q: Tensor, k: Tensor, v: Tensor, bias_M: Tensor | None = None, /) -> Tensor:
             if bias_M is not None:  # not every kernel adds one: torch finds one that does
                 return attend(q, k, v, bias_M)
-            with sdpa_kernel(backend):
+            with sdpa_kernel(order, set_priority=True):
                 return attend(q, k, v)
 
         return run
@@ -116,13 +124,15 @@ PLAIN = Kernel(TORCH, lambda: attend, devices=("cuda", "cpu", "mps"), dtypes=tup
 
 KERNELS: tuple[Kernel, ...] = (
     PLAIN,
-    Kernel("cudnn", _torch_kernel(SDPBackend.CUDNN_ATTENTION)),
-    Kernel("flash", _torch_kernel(SDPBackend.FLASH_ATTENTION)),
+    Kernel("cudnn", _torch_kernel(SDPBackend.CUDNN_ATTENTION), backend=SDPBackend.CUDNN_ATTENTION),
+    Kernel("flash", _torch_kernel(SDPBackend.FLASH_ATTENTION), backend=SDPBackend.FLASH_ATTENTION),
     Kernel("flash2", _package_kernel("flash_attn", "flash_attn_func"), "flash_attn"),
     Kernel("flash3", _package_kernel("flash_attn_interface", "flash_attn_func"), "flash_attn_interface"),
     Kernel("sage", _package_kernel("sageattention", "sageattn", tensor_layout="NHD"), "sageattention"),
 )
 NAMES = (AUTO, *(kernel.name for kernel in KERNELS))
+PACKAGED = frozenset(kernel.name for kernel in KERNELS if kernel.module)
+"""Those that are none of torch's own."""
 
 
 def choose(
@@ -161,10 +171,12 @@ def try_out(
     exact = attend(q.float(), k.float(), v.float())
     try:
         made = kernel.make()
+        if kernel.backend is not None:
+            with sdpa_kernel(kernel.backend):  # it alone: raises where it does not take these
+                attend(q, k, v)
         given = made(q, k, v)
-    except (ImportError, RuntimeError, ValueError, TypeError, AssertionError, KeyError, OSError) as fault:
-        why = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-        return Trial(kernel.name, None, refused=f"does not run ({why[:120]})"), None
+    except Exception as fault:  # whatever a package raises here, torch's own kernel plays without it
+        return Trial(kernel.name, None, refused=f"does not run ({_first_line(fault)})"), None
     if given.shape != exact.shape:
         return Trial(kernel.name, None, refused=f"gives {tuple(given.shape)} for {tuple(exact.shape)}"), None
     error = float((given.float() - exact).square().mean().sqrt() / exact.square().mean().sqrt())
@@ -198,10 +210,25 @@ def _fastest(
     right = [(trial, made) for trial, made in tried if made is not None]
     if len(right) < 2:  # nothing to race against
         return Chosen(TORCH, attend, tuple(trial for trial, _ in tried))
-    raced = {trial.name: 1000 * race(made, head_dim, device, dtype) for trial, made in right}
-    best, winner = min(right, key=lambda pair: raced[pair[0].name])
-    trials = (Trial(t.name, t.error, raced.get(t.name), t.refused) for t, _ in tried)
-    return Chosen(best.name, winner, tuple(trials))
+    raced: dict[str, float] = {}
+    fallen: dict[str, str] = {}
+    for trial, made in right:
+        try:
+            raced[trial.name] = 1000 * race(made, head_dim, device, dtype)
+        except Exception as fault:  # right in small, and not able to do it in large
+            fallen[trial.name] = f"does not run at full size ({_first_line(fault)})"
+    trials = tuple(Trial(t.name, t.error, raced.get(t.name), fallen.get(t.name, t.refused)) for t, _ in tried)
+    if not raced:
+        return Chosen(TORCH, attend, trials)
+    best, winner = min(
+        ((trial, made) for trial, made in right if trial.name in raced), key=lambda pair: raced[pair[0].name]
+    )
+    return Chosen(best.name, winner, trials)
+
+
+def _first_line(fault: Exception) -> str:
+    words = str(fault).splitlines()
+    return (words[0] if words else type(fault).__name__)[:120]
 
 
 def _tensors(size: tuple[int, int], head_dim: int, device: torch.device, dtype: torch.dtype) -> list[Tensor]:

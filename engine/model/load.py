@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -156,9 +156,10 @@ def _installed(spec: PipelineSpec, name: str, vae: str) -> dict[str, Installed]:
     missing = [file.local(models) for role, file in files.items() if role not in {*found, *TEXT_ROLES}]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        get = f"cuelight models get {name}" + ("" if vae == "tae" else f" --vae {vae}")
         raise WeightsError(
             f"{spec.label} is not installed, missing: {missing[0]}{more}.",
-            f"Get it with `cuelight models get {name}`, or import a copy with `cuelight models import`.",
+            f"Get it with `{get}`, or import a copy with `cuelight models import`.",
         )
     return {
         role: Installed(place, (files[role].entry, *ENTRIES) if files[role].entry else ENTRIES)
@@ -177,12 +178,14 @@ def _transformer(
     # In the number type that is used, and mapped into memory: from its second load on a pickled file need
     # not be looked through and cast again.
     main_file = converted(files["dit"].path, entry=files["dit"].entry, dtype=dtype)
-    with ExitStack() as opened:
-        main = opened.enter_context(open_checkpoint(main_file))
-        branch = opened.enter_context(open_checkpoint(files["vace"].path)).only(*VACE)
-        arch = arch_of(main.shapes, branch.shapes, read_config(files["config"].path))
-        dit = on_meta(lambda: CausalWan(arch))
-        load_strict(dit, main, branch, device=place, dtype=dtype)
+    try:
+        dit = _networks(main_file, files, place, dtype)
+    except WeightsError:
+        if main_file == files["dit"].path:
+            raise
+        with suppress(OSError):  # damaged since, perhaps: a new one is made the next time
+            main_file.unlink()
+        dit = _networks(files["dit"].path, files, place, dtype)
     if "adapter" in files:
         with open_checkpoint(files["adapter"].path, entry=files["adapter"].entry) as adapter:
             merge_builtin(dit, read_lora(adapter, dit))
@@ -191,6 +194,19 @@ def _transformer(
         quantize_blocks(dit, originals="none" if large else "host", device=device)
         dit.to(device)
     return dit.requires_grad_(False).eval()
+
+
+def _networks(
+    main_file: Path, files: Mapping[str, Installed], place: torch.device, dtype: torch.dtype
+) -> CausalWan:
+    """The transformer in `main_file` and its branch."""
+    with ExitStack() as opened:
+        main = opened.enter_context(open_checkpoint(main_file, entry=files["dit"].entry))
+        branch = opened.enter_context(open_checkpoint(files["vace"].path)).only(*VACE)
+        arch = arch_of(main.shapes, branch.shapes, read_config(files["config"].path))
+        dit = on_meta(lambda: CausalWan(arch))
+        load_strict(dit, main, branch, device=place, dtype=dtype)
+    return dit
 
 
 def _encoder(files: Mapping[str, Installed], width: int) -> EncoderFiles | None:

@@ -162,7 +162,9 @@ class LoraSlots:
         self._inside = inside
         for slot in self._asked.values():
             if slot.region != "everywhere":
-                self._stale |= self._placeless(slot)
+                changed = self._placeless(slot)
+                self._stale |= changed
+                self.text_changes += any(_TEXT.match(key) for key in changed)
 
     def strength(self, slot: int, value: float) -> None:
         """Set the strength of a slot; free when it has not changed. An empty slot stays silent."""

@@ -6,7 +6,7 @@ numbers. Whichever way it is given, it is honoured; without any, the factor is 1
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,11 +33,14 @@ class Settings:
     root_of_rank: bool = False
     dora: bool = False
 
-    def scale(self, module: str, rank: int) -> float:
-        """Factor of one layer's pair when the file holds no alpha tensor for it."""
+    def scale(self, names: Collection[str], rank: int) -> float:
+        """Factor of one layer's pair when the file holds no alpha tensor for it.
+
+        `names` of the layer: exceptions may be written in the file's own naming or in ours.
+        """
         alpha = self.alpha
         for end, value in self.alphas.items():
-            if module == end or module.endswith(f".{end}"):
+            if any(name == end or name.endswith(f".{end}") for name in names):
                 alpha = value
         if alpha is None:
             return 1.0
@@ -91,6 +94,8 @@ def _parsed(name: str, text: str) -> dict[str, object]:
 
 
 def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise WeightsError(f"{name}: the LoRA's alpha is no number.", DAMAGED)
-    return float(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 1000:
+        return float(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise WeightsError(f"{name}: the LoRA's alpha is no number.", DAMAGED)

@@ -228,8 +228,8 @@ def _check_pair(name: str, parameter: str, down: Shape, up: Shape) -> bool:
 
 
 def _low_rank(source: Checkpoint, parameter: str, pair: Pair, settings: Settings) -> LowRank:
-    module = parameter.removesuffix(".weight")
-    scale = settings.scale(module, pair.rank)
+    stored = pair.down.partition(".lora_")[0]
+    scale = settings.scale((parameter.removesuffix(".weight"), stored), pair.rank)
     if pair.alpha is not None:
         alpha = _tensor(source, pair.alpha)
         if alpha.numel() != 1:

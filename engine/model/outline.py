@@ -61,8 +61,18 @@ class Storage(NamedTuple):
     bytes: int
 
 
+_MOST_DIMENSIONS = 64
+"""Of a tensor; torch's own most."""
+
+
 class _Entries(dict[Any, Any]):
-    """Stands for OrderedDict; attributes that a pickle would set on it are dropped."""
+    """Stands for OrderedDict; attributes that a pickle would set on it are dropped.
+
+    It begins empty, as torch writes it: a pickle that copies a long list again and again fills no memory.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def __setstate__(self, state: object) -> None:
         """Ignore the attributes (torch keeps module versions there)."""
@@ -79,6 +89,13 @@ _DTYPES = {
     str(dtype): dtype
     for dtype in (*_STORAGES.values(), torch.float8_e4m3fn, torch.float8_e5m2, torch.uint16, torch.uint32)
 }
+
+
+def _shape(values: object = ()) -> tuple[Any, ...]:
+    """Stands for torch.Size: short, so that a pickle cannot copy a long list again and again."""
+    if not isinstance(values, tuple | list) or len(values) > _MOST_DIMENSIONS:
+        raise Refused("has a tensor whose shape is no list of whole numbers")
+    return tuple(values)
 
 
 def _tensor(storage: object, offset: object, size: object, stride: object, *_: object) -> Stored:
@@ -107,7 +124,7 @@ def _parameter(value: object, *_: object) -> Stored:
 
 _STAND_INS: dict[str, object] = {
     "collections.OrderedDict": _Entries,
-    "torch.Size": tuple,
+    "torch.Size": _shape,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor_of_dtype,
@@ -136,7 +153,11 @@ def _checked_view(
 
 def _whole_numbers(values: object) -> tuple[int, ...]:
     """Sizes, strides or offsets: a tuple of whole numbers from 0 to 2^48."""
-    if not isinstance(values, tuple | list) or not all(type(value) is int for value in values):
+    if (
+        not isinstance(values, tuple | list)
+        or len(values) > _MOST_DIMENSIONS
+        or not all(type(value) is int for value in values)
+    ):
         raise Refused("has a tensor whose shape is no list of whole numbers")
     if not all(0 <= value < 2**48 for value in values):
         raise Refused("has a tensor of impossible size")

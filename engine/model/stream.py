@@ -96,7 +96,8 @@ class LatentStream:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the past. Nothing is cleared: plans never read what was not written since."""
+        """Forget the past. Little is cleared: plans never read keys that were not written since."""
+        self._insides.zero_()  # not written while no chunk has a mask, and read once one has
         self.start = 0
         self._folded = 0
         self._chunk: _Chunk | None = None

@@ -46,7 +46,7 @@ SIZES = {
     "smoke": Size(clips=2, shards=1, tae_minutes=9, dit_minutes=9, refine_minutes=9, tokens=350,
                   refine_shards=1, shard=2, batch=1, steps=48, processes=1),
 }  # fmt: skip
-"""Minutes of two laptop cores. `smoke` only shows that every stage works; it ends by its steps, after a
+"""Minutes of two cores. `smoke` only shows that every stage works; it ends by its steps, after a
 minute or two, and so learns as much on a machine that is busy.
 """
 

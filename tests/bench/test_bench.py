@@ -164,6 +164,9 @@ def test_the_roof_and_what_is_counted_below_it() -> None:
     assert Roof(10.0, 4.0).seconds(20, 12) == 3.0
     a, b = torch.ones(8, 16), torch.ones(16, 4)
     assert count_operations(lambda: a @ b) == 2 * 8 * 16 * 4
+    q, k = torch.ones(1, 2, 6, 8), torch.ones(1, 2, 10, 8)
+    products = 2 * 2 * 6 * 10 * (8 + 8)  # of every query with every key, and of their shares with the values
+    assert count_operations(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, k)) == products
 
 
 def test_the_table_shows_every_stage() -> None:

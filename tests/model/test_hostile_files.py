@@ -376,6 +376,18 @@ PROGRAMS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a program without end": (lambda: b"\x80\x02" + b"N" * 2_000_001 + b".", "is a program without end"),
     "an object of a class": (lambda: state(Calls(make)), "wants to use"),
     "a network": (lambda: pickled(Calls(nn.Linear, 1, 1)), "wants to use"),
+    "a list that is copied again and again": (
+        lambda: state([Calls(torch.Size, [1] * 20_000)] * 600),
+        "no list of whole numbers",
+    ),
+    "a table that is copied again and again": (
+        lambda: state(Calls(__import__("collections").OrderedDict, [["a", 1]])),
+        "is damaged",
+    ),
+    "a shape of a thousand sides": (
+        lambda: state(tensor(Storage(), (1,) * 1000, (1,) * 1000)),
+        "no list of whole numbers",
+    ),
     "a set of arguments": (lambda: state(Calls(__import__("argparse").Namespace)), r"wants to use argparse"),
     "a numpy number": (lambda: state(__import__("numpy").float64(1.0)), "wants to use numpy"),
     "instructions of newer pickles": (

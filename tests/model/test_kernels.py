@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from threading import Thread
+
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from engine.core.errors import EngineError
 from engine.model.attention import Attend, attend
@@ -62,6 +65,56 @@ def test_a_wrong_kernel_is_refused_and_the_operator_is_told(run: Attend, why: st
 def test_a_package_that_is_broken_is_refused_too() -> None:
     found = choose(32, CPU, torch.float32, kernels=(PLAIN, Kernel("half", missing, "", ("cpu",), FP32)))
     assert found.name == TORCH and "no module of that name" in found.notices[0]
+
+
+def test_whatever_a_package_raises_torchs_own_plays() -> None:
+    """A half-installed compiler raises what no list of errors has."""
+
+    def half(q: Tensor, k: Tensor, v: Tensor, bias_M: Tensor | None = None, /) -> Tensor:
+        raise AttributeError("module 'triton' has no attribute 'jit'")
+
+    found = choose(32, CPU, torch.float32, kernels=(PLAIN, kernel("half", half)))
+    assert found.name == TORCH and "no attribute 'jit'" in found.notices[0]
+
+
+def test_a_kernel_that_fails_at_full_size_only_is_refused() -> None:
+    def small(q: Tensor, k: Tensor, v: Tensor, bias_M: Tensor | None = None, /) -> Tensor:
+        if q.shape[1] > 1000:
+            raise RuntimeError("out of resources: shared memory")
+        return right(q, k, v)
+
+    kernels = (PLAIN, kernel("small", small))
+    found = choose(8, CPU, torch.float32, kernels=kernels)
+    assert found.name == TORCH and "at full size (out of resources" in found.notices[0]
+
+
+@pytest.mark.parametrize("name", ["cudnn", "flash"])
+def test_while_a_kernel_plays_every_other_thread_finds_one_too(name: str) -> None:
+    """Which of torch's kernels may be used holds for the whole process: a prompt is encoded meanwhile."""
+    row = next(each for each in KERNELS if each.name == name)
+    assert row.backend is not None
+    found: list[Tensor] = []
+    q = torch.randn(1, 2, 6, 8)
+    mask = torch.ones(6, 6, dtype=torch.bool).tril()
+
+    class Watched(TorchFunctionMode):
+        """Another thread's attention, in the middle of the kernel's own."""
+
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            if function is torch.nn.functional.scaled_dot_product_attention:
+                other = Thread(
+                    target=lambda: found.append(
+                        torch.nn.functional.scaled_dot_product_attention(q, q, q, attn_mask=mask)
+                    )
+                )
+                other.start()
+                other.join()
+            return function(*args, **(kwargs or {}))
+
+    made = row.make()
+    with Watched():
+        made(*(torch.randn(1, 6, 2, 8) for _ in range(3)))
+    assert len(found) == 1 and found[0].isfinite().all()
 
 
 def test_the_fastest_of_the_right_ones_plays() -> None:

@@ -243,6 +243,21 @@ def test_alpha_in_the_settings_of_diffusers(tmp_path: Path) -> None:
     assert scales["blocks.2.ffn.0.weight"] == 3 / RANK
 
 
+@pytest.mark.parametrize(
+    "pattern", ["blocks.0.attn1.to_q", "blocks.0.self_attn.q", "attn1.to_q", "self_attn.q"]
+)
+def test_exceptions_of_alpha_are_found_in_either_naming(pattern: str, tmp_path: Path) -> None:
+    settings = {"transformer.lora_alpha": 4, "transformer.alpha_pattern": {pattern: 16}}
+    path = write(
+        tmp_path / "a.safetensors",
+        named("diffusers", numbers()),
+        {"lora_adapter_metadata": json.dumps(settings)},
+    )
+    scales = {key: pair.scale for key, pair in read_lora(path).low_rank.items()}
+    assert scales["blocks.0.self_attn.q.weight"] == 16 / RANK
+    assert scales["blocks.2.ffn.0.weight"] == 4 / RANK
+
+
 def test_alpha_in_the_settings_beside_a_peft_file(tmp_path: Path) -> None:
     path = write(tmp_path / "adapter_model.safetensors", named("peft", numbers()))
     settings = tmp_path / "adapter_config.json"
@@ -254,7 +269,13 @@ def test_alpha_in_the_settings_beside_a_peft_file(tmp_path: Path) -> None:
         read_lora(path)
 
 
-@pytest.mark.parametrize("content", ["[1]", "{", '{"lora_alpha": "many"}', '{"alpha_pattern": 3}', "\x80"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[1]", "{", '{"lora_alpha": "many"}', '{"alpha_pattern": 3}', "\x80", '{"lora_alpha": true}',
+        f'{{"lora_alpha": 1{"0" * 400}}}', '{"lora_alpha": 1e999}',
+    ],
+)  # fmt: skip
 def test_damaged_settings_are_refused(content: str, tmp_path: Path) -> None:
     path = write(tmp_path / "adapter_model.safetensors", named("peft", numbers()))
     (tmp_path / "adapter_config.json").write_text(content, encoding="latin-1")

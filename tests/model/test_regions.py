@@ -204,6 +204,35 @@ def test_a_stream_passes_its_past_as_it_was_made(region: Region, tiny: CausalWan
     assert seen[-1] is None, "a stream that never had one pays nothing"
 
 
+def test_a_new_stream_knows_nothing_of_the_masks_before_it(tiny: CausalWan, lora: Lora) -> None:
+    """Latents that were made without a mask are passed again without one, whatever lay there before."""
+    player = Player(tiny, lora)
+    player.slots.region(1, "inside")
+    player.slots.apply()
+    text = tiny.cross_cache(player.text)
+    stream = LatentStream(
+        tiny, ContextRecompute(6, 3), latent_size=(4, 4), latents_per_chunk=2, device="cpu",
+        dtype=torch.float32,
+    )  # fmt: skip
+    full = torch.ones(TOKENS)
+    for _ in range(3):
+        stream.begin(2, text, inside=full)
+        stream.finish(stream.predict(player.x, 500.0))
+    stream.reset()
+    for _ in range(2):
+        stream.begin(2, text)
+        stream.finish(stream.predict(player.x, 500.0))
+    seen: list[Tensor | None] = []
+    tiny.register_forward_pre_hook(lambda _, given, more: seen.append(more["inside"]), with_kwargs=True)
+    stream.begin(2, text, inside=full)
+    stream.finish(stream.predict(player.x, 500.0))
+    seen.clear()
+    stream.begin(2, text, inside=full)
+    assert seen[0] is not None
+    # Of the three newest latents the oldest was made without a mask, the other two under it.
+    assert seen[0].view(3, -1).mean(dim=1).tolist() == [0.0, 1.0, 1.0]
+
+
 def test_a_tokens_weight_is_the_share_of_its_pixels_in_the_frames_of_its_latent() -> None:
     mask = np.zeros((9, 32, 64), np.uint8)  # tokens of 16 x 16 pixels, in latents of 1, 4 and 4 frames
     mask[0, :16, :8] = 255
