@@ -310,25 +310,25 @@ def test_back_off_grows_and_is_bounded(line: Line) -> None:
     assert line.generate.state.word == "running"
 
 
-def test_hours_of_failures_do_not_end_the_waiting(line: Line) -> None:
+def fail(line: Line, times: int) -> None:
+    """Let the model not open, so many times in a row."""
     line.generate.close()
-    line.engine.refusals = [WeightsError("no such file", "download it") for _ in range(1100)]
-    for _ in range(1100):
+    line.engine.refusals = [WeightsError("no such file", "download it") for _ in range(times)]
+    for _ in range(times):
         with pytest.raises(WeightsError):
             while True:
                 line.generate.tick()
+
+
+def test_hours_of_failures_do_not_end_the_waiting(line: Line) -> None:
+    fail(line, 1100)
     before = line.clock.now
     line.generate.tick()
     assert line.clock.now - before == pytest.approx(8.0)
 
 
 def test_another_model_does_not_wait_for_the_failures_of_the_one_before(line: Line) -> None:
-    line.generate.close()
-    line.engine.refusals = [WeightsError("no such file", "download it") for _ in range(5)]
-    for _ in range(5):
-        with pytest.raises(WeightsError):
-            while True:
-                line.generate.tick()
+    fail(line, 5)
     failed_at = line.clock.now
     line.store.set("engine.resolution", "160x288", "gui")
     line.generate.tick()
