@@ -21,6 +21,7 @@ from controllers.mapping import generic_path, user_path
 from controllers.midi import MidiInputs
 from controllers.osc import OscServer
 from controllers.router import Router
+from engine.core.backups import back_up
 from engine.core.errors import ControllerError, ParameterError
 from engine.core.parameters import TABLE
 from engine.core.store import Store
@@ -132,6 +133,7 @@ def _load_mapping(router: Router, notices: Notices) -> None:
             what = f"Your MIDI mapping could not be read, so this is the bundled one: {error.what}"
             notices.post(what, put_aside(own))
         else:
+            back_up(own)  # as it was before this evening's learning
             return
     try:
         router.load(generic_path())

@@ -66,8 +66,8 @@ class OutputWindow(LivePicture):
         app.screenAdded.connect(self._display_came)
 
     def show_rate(self, fps: Value) -> None:
-        """Look for a new picture so often a second."""
-        self._pulling.setInterval(round(1000 / float(fps)))
+        """Look for a new picture twice as often as one comes, so that none is passed over."""
+        self._pulling.setInterval(int(500 / float(fps)))
 
     # --- opening ----------------------------------------------------------------------------------------
 

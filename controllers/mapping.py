@@ -7,6 +7,7 @@ survive a round trip. A file that is not what it says is refused whole, naming t
 import datetime
 import json
 import math
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -16,7 +17,6 @@ from typing import TypeVar
 from controllers.binding import BUTTONS, ENCODINGS, TYPES, Binding, End, refused
 from controllers.curves import CURVES
 from controllers.takeover import MODES
-from engine.core.backups import back_up
 from engine.core.errors import ControllerError
 from engine.core.paths import config_dir, presets_dir, write_atomic
 
@@ -84,7 +84,6 @@ def save_mapping(path: Path, mapping: ControlMapping) -> None:
         raise ControllerError(f"{path}: a text holds a broken character", "type the text again") from error
     if len(data) > MAX_BYTES:
         raise ControllerError(f"{path} would be larger than {MAX_BYTES // 1024} KiB", "remove bindings")
-    back_up(path)
     try:
         write_atomic(path, data)
     except OSError as error:
@@ -128,7 +127,7 @@ def parse_binding(table: Mapping[str, object]) -> Binding:
 def _document(path: Path) -> dict[str, object]:
     try:
         # A pipe or a device would never end: only a plain file is opened.
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not os.path.isfile(path):
             raise ControllerError(f"{path} is not a file", "choose a mapping file")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

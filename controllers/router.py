@@ -199,7 +199,7 @@ class Router:
     # What the window shows
 
     def ghosts(self) -> dict[str, Ghost]:
-        """For each key a knob or fader has moved: where the control moved last stands."""
+        """For each key a knob or fader that picks its value up has moved: where the one moved last stands."""
         with self._lock:
             found = {key: _ghost(slots) for key, slots in self._by_key.items()}
         return {key: ghost for key, ghost in found.items() if ghost is not None}
@@ -332,8 +332,9 @@ class Router:
 
 
 def _ghost(slots: list[Slot]) -> Ghost | None:
-    """The control that spoke last, of those that stand somewhere."""
-    standing = [found for slot in slots if (found := slot.standing()) is not None]
+    """The control that spoke last, of those that stand somewhere and have to pick the value up."""
+    picking = (slot for slot in slots if slot.binding.takeover == "pickup")
+    standing = [found for slot in picking if (found := slot.standing()) is not None]
     if not standing:
         return None
     newest = max(standing, key=lambda found: found.at)

@@ -352,9 +352,16 @@ def _check_output(uri: str, out: Path) -> None:
         raise OutputError(f"there is no folder {folder}", "make it, or name another one")
     if not os.access(folder, os.W_OK):
         raise OutputError(f"nothing can be written into {folder}", "choose another folder")
-    source = source_path(uri)
-    if source is not None and source.exists() and out.exists() and out.samefile(source):
+    if out.exists() and _same_file(out, source_path(uri)):
         raise OutputError(f"{out} is the input itself", "choose another name")
+
+
+def _same_file(out: Path, source: Path | None) -> bool:
+    """Whether a file that is there is the source; one that cannot be looked at is another one's to refuse."""
+    try:
+        return source is not None and out.samefile(source)
+    except OSError:
+        return False
 
 
 @contextmanager

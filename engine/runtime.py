@@ -35,6 +35,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from engine.core.channels import Closed, Fifo, Latest, Ring
 from engine.core.commands import COMMANDS
@@ -54,7 +55,7 @@ from engine.stages.output import OutputStage, Trouble
 from engine.stages.pictures import ROWS as PICTURE_ROWS
 from engine.stages.pictures import Given, PictureStage
 from engine.stages.prompt import PromptStage, Spoken
-from engine.stages.recording import OpenRecorder, Recording
+from engine.stages.recording import OpenRecorder, Recording, free_bytes
 from engine.stages.reports import Report, Reports
 from engine.stages.stills import STILLS, Stills
 from engine.video.annotators import MakeAnnotator, make_annotator
@@ -126,6 +127,7 @@ class Runtime:
         open_source: Callable[[str], Source] = open_source,
         make_annotator: MakeAnnotator = make_annotator,
         open_recorder: OpenRecorder = Recorder,
+        free_bytes: Callable[[Path], int] = free_bytes,
         make_virtual_camera: Callable[[], CameraDevice] = VirtualCamera,
         clock: Callable[[], float] = time.monotonic,
         canvas: tuple[int, int] = (360, 640),
@@ -178,7 +180,7 @@ class Runtime:
             clock,
         )
         self._stills = Stills(store, self.program, reports)
-        self._recording = Recording(store, open_recorder, reports)
+        self._recording = Recording(store, open_recorder, reports, free_bytes=free_bytes)
         self._camera_out = CameraOut(store, make_virtual_camera, reports)
         self._output = OutputStage(
             store=store,

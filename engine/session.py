@@ -141,9 +141,14 @@ class Session:
         """
         if self._pipeline is None:
             return
-        for slot in range(LORA_SLOTS):
-            self._loras.set(slot, None)
-        self._loras.apply()
+        try:
+            for slot in range(LORA_SLOTS):
+                self._loras.set(slot, None)
+            self._loras.apply()
+        finally:  # also where there is no memory left to do that
+            self._let_go()
+
+    def _let_go(self) -> None:
         self._pipeline = None
         del self._stream, self._beginnings, self._contexts, self._speech, self._loras, self._pace, self._way
         del self._decoder, self._decoded

@@ -269,6 +269,11 @@ def test_an_unusable_output_is_refused_before_anything_is_read(name: str, tmp_pa
     assert error.value.fix
 
 
+def test_a_name_that_no_disk_takes_is_a_clear_error(tmp_path: Path, clip: Callable[[int], Path]) -> None:
+    with pytest.raises(SourceError, match="cannot be opened"):
+        render("x" * 300, clip(3), settings(EDGES))
+
+
 @pytest.mark.parametrize("uri", ["{}", " {} ", "file:{}", "file://{}", "~/{name}"])
 def test_the_input_is_not_overwritten(
     uri: str, clip: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch

@@ -83,7 +83,8 @@ def test_pictures_are_compared_in_decibels() -> None:
 @pytest.mark.parametrize(
     "words",
     [["--graphs"], ["--hints", "one"], ["--mode", "none"], ["--random"], ["--attention", "sdpa"],
-     ["--precision", "bf16"]],
+     ["--precision", "bf16"], ["--compare", "eager"], ["--gpu"], ["--warm-up", "4"], ["--chunks", "9"],
+     ["--seconds", "2"]],
 )  # fmt: skip
 def test_what_the_gate_does_not_play_with_is_refused(
     words: list[str], capsys: pytest.CaptureFixture[str]

@@ -154,6 +154,21 @@ def test_a_converted_copy_that_went_bad_is_made_anew_from_the_download(home: Pat
     assert copy.read_bytes() != rotten, "a new one was made"
 
 
+def test_a_fault_of_another_file_leaves_the_converted_copy_alone(home: Path) -> None:
+    """Else a copy of some gigabytes would be written anew and deleted again with every try."""
+    install(home, "self_forcing")
+    load_pipeline("self_forcing")
+    (copy,) = (home / "models").rglob("*dmd.pt.cuelight.safetensors")
+    made = copy.stat().st_mtime_ns
+    files = PIPELINES["self_forcing"].files
+    assert files is not None
+    branch = registry.load().files_of(files, vae="tae", text="fp8")["vace"].local(home / "models")
+    branch.write_bytes(branch.read_bytes()[:-64])
+    with pytest.raises(WeightsError):
+        load_pipeline("self_forcing")
+    assert copy.stat().st_mtime_ns == made
+
+
 def test_eight_bits_are_near_the_model_and_exact_in_the_first_chunk(home: Path) -> None:
     install(home, "longlive")
 

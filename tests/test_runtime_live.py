@@ -52,6 +52,7 @@ class Stage:
             open_source=self.sources.open,
             make_annotator=self.annotators.make,
             open_recorder=self.recorders.open,
+            free_bytes=lambda folder: 10**12,
             make_virtual_camera=lambda: self.camera,
             canvas=(36, 64),
         )

@@ -191,6 +191,7 @@ class NumberField(QSpinBox):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: D102
         if event.key() == Qt.Key.Key_Escape:
+            self.lineEdit().setText(self.textFromValue(self.value()))  # what was half typed is not sent
             self.clearFocus()  # the keys are the stage's again
         else:
             super().keyPressEvent(event)

@@ -23,6 +23,7 @@ from engine.adherence.trials import Trial
 from engine.core.errors import CuelightError, EngineError
 from engine.core.store import Snapshot
 from engine.model.load import best_device
+from engine.model.pipelines import pipeline_spec
 
 PATIENCE_S = 5.0
 """How long a process that has nothing more to do may take to end."""
@@ -30,14 +31,16 @@ MOST_JOBS = 4  # where nobody says: each holds the model and the judge
 FEW_CLIPS = 3  # are measured sooner than other processes have begun
 
 
-def usual_jobs(clips: int | None) -> int:
+def usual_jobs(pipeline: str, clips: int | None) -> int:
     """In how many processes to measure where nobody says: one for each core, at most MOST_JOBS.
 
-    One where a GPU makes the pictures: it is busy with one stream, and may not hold the model twice. One also
-    for a few `clips` a control; None is one for each look, 0 only filmed ones, and both are many.
+    One where a GPU makes the pictures, which is busy with one stream, and for a `pipeline` of downloaded
+    files: memory may not hold its model twice. One also for a few `clips` a control; None is one for each
+    look, 0 only filmed ones, and both are many.
     """
     device, _ = best_device()
-    if device.type != "cpu" or (clips is not None and 0 < clips <= FEW_CLIPS):
+    large = pipeline_spec(pipeline).files is not None
+    if large or device.type != "cpu" or (clips is not None and 0 < clips <= FEW_CLIPS):
         return 1
     return min(MOST_JOBS, os.cpu_count() or 1)
 

@@ -48,7 +48,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=processes, metavar="N",
         help="measure in so many processes, with the same numbers (default: one a core, at most 4; 1 for a "
-        "few clips or on a GPU)",
+        "few clips, a large model or on a GPU)",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, anew after every clip")
 
@@ -70,6 +70,7 @@ def _adherence(options: argparse.Namespace) -> int:
         if options.json is not None:
             write_json(options.json, {"complete": complete, "rows": rows})
 
+    values = settings(given_values(options))
     plan = Plan(
         options.scales,
         options.controls,
@@ -78,11 +79,11 @@ def _adherence(options: argparse.Namespace) -> int:
         options.drift,
         options.modes,
         options.markdown,
-        options.jobs or usual_jobs(options.clips),
+        options.jobs or usual_jobs(values.text("engine.pipeline"), options.clips),
     )
     try:
         with models_folder(options.models):
-            rows = adherence(options.clip, settings(given_values(options)), plan, keep)
+            rows = adherence(options.clip, values, plan, keep)
     except KeyboardInterrupt:
         where = f"; {options.json} holds the numbers of these" if clips and options.json is not None else ""
         print(f"cuelight: stopped after {clips} clips{where}", file=sys.stderr)

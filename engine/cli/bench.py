@@ -9,6 +9,8 @@ from engine.cli.words import size
 from engine.core.errors import CuelightError
 from engine.core.parameters import TABLE, Value
 
+_WARM_UP, _CHUNKS = 3, 15
+
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pipeline", default="pocket", metavar="NAME", help="which one (%(default)s)")
@@ -34,9 +36,15 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=("auto", "fp32", "bf16", "fp8"), default="auto", help="(%(default)s)"
     )
     parser.add_argument(
-        "--warm-up", type=int, default=3, metavar="N", help="chunks before the clock starts (%(default)s)"
+        "--warm-up",
+        type=int,
+        default=_WARM_UP,
+        metavar="N",
+        help="chunks before the clock starts (%(default)s)",
     )
-    parser.add_argument("--chunks", type=int, default=15, metavar="N", help="chunks measured (%(default)s)")
+    parser.add_argument(
+        "--chunks", type=int, default=_CHUNKS, metavar="N", help="chunks measured (%(default)s)"
+    )
     parser.add_argument(
         "--seconds", type=float, default=0.0, metavar="S",
         help="measure at least so long, to see what lasts (default: as long as that takes)",
@@ -141,6 +149,11 @@ def _check_gate(options: argparse.Namespace) -> None:
         "--attention": options.attention != "auto",
         "--graphs": options.graphs,
         "--random": options.random,
+        "--compare": bool(options.compare),
+        "--gpu": options.gpu,
+        "--warm-up": options.warm_up != _WARM_UP,
+        "--chunks": options.chunks != _CHUNKS,
+        "--seconds": options.seconds != 0,
         f"--precision {options.precision}": options.precision not in ("auto", "fp8"),
     }
     unused = [option for option, given in asked.items() if given]

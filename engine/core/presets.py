@@ -6,6 +6,7 @@ and version. Keys this version does not know survive a round trip.
 
 import json
 import logging
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -91,10 +92,9 @@ def list_looks(*folders: Path) -> list[Path]:
 
 
 def _parse(path: Path) -> dict[str, object]:
-    if path.exists() and not path.is_file():
-        raise PresetError(
-            f"cannot read {path}: it is not a file", "choose a look file"
-        )  # a pipe would never end
+    # A pipe or a device would never end.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise PresetError(f"cannot read {path}: it is not a file", "choose a look file")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

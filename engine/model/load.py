@@ -183,9 +183,9 @@ def _transformer(
     except WeightsError:
         if main_file == files["dit"].path:
             raise
-        with suppress(OSError):  # damaged since, perhaps: a new one is made the next time
+        dit = _networks(files["dit"].path, files, place, dtype)  # raises where the fault is another file's
+        with suppress(OSError):  # the copy was damaged since: a new one is made the next time
             main_file.unlink()
-        dit = _networks(files["dit"].path, files, place, dtype)
     if "adapter" in files:
         with open_checkpoint(files["adapter"].path, entry=files["adapter"].entry) as adapter:
             merge_builtin(dit, read_lora(adapter, dit))

@@ -26,6 +26,11 @@ LEAST_FREE = 2 * 1000**3  # bytes that a recording leaves on the disk, for whate
 _LOOK_EVERY = 60  # pictures between two looks at the free space
 
 
+def free_bytes(folder: Path) -> int:
+    """How many bytes the disk of `folder` still takes."""
+    return shutil.disk_usage(folder).free
+
+
 class Recorder(Protocol):
     """An open recording; see engine.video.recorder."""
 
@@ -59,7 +64,7 @@ class Recording:
         reports: Reports,
         new_path: Callable[[], Path] | None = None,
         longest_fps: float = 60.0,
-        free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+        free_bytes: Callable[[Path], int] = free_bytes,
     ) -> None:
         self._free_bytes = free_bytes
         self._written = 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.video.foreign_camera import ForeignCamera
 
 OWN_NAME = "Cuelight"  # cameras whose name starts so are our own virtual one
-_written: set[str] = set()  # devices that this process shows pictures on: reading them would be feedback
+_written: set[str] = set()  # by device or name, what this process shows pictures on: reading it is feedback
 # Wanted, not demanded: the driver takes its nearest. More pixels would only cost time: the engine's
 # pictures are smaller, and 16:9 shows the whole sensor of most webcams.
 WANTED_SIZE = (640, 360)
@@ -98,7 +98,10 @@ class CameraSource:
 
 
 def leave_out(device: str) -> None:
-    """This process writes pictures to `device` from now on: it is no camera to it. Any thread."""
+    """This process writes pictures to `device` from now on: it is no camera to it. Any thread.
+
+    A path on Linux; elsewhere pyvirtualcam tells the camera's name.
+    """
     _written.add(device)
 
 
@@ -115,7 +118,8 @@ def list_cameras() -> list[Camera]:
         from engine.video.foreign_camera import list_foreign_cameras
 
         found = list_foreign_cameras()
-    return [one for one in found if one.device not in _written and not one.name.startswith(OWN_NAME)]
+    own = [one for one in found if one.name.startswith(OWN_NAME) or {one.device, one.name} & _written]
+    return [one for one in found if one not in own]
 
 
 def find_camera(identity: str) -> Camera:

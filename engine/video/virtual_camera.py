@@ -147,8 +147,10 @@ class VirtualCamera:
     def _let_go(self) -> None:
         device, self._device = self._device, None
         if device is not None:
-            device.close()
-            let_in(device.device)
+            try:
+                device.close()
+            finally:
+                let_in(device.device)
 
 
 def open_pyvirtualcam() -> Device:

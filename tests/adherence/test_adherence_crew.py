@@ -72,7 +72,8 @@ def test_so_many_processes_measure_as_the_machine_and_the_clips_are_worth(
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     monkeypatch.setattr("engine.adherence.crew.best_device", lambda: (torch.device(device), torch.float32))
-    assert usual_jobs(clips) == jobs
+    assert usual_jobs("pocket", clips) == jobs
+    assert usual_jobs("longlive", clips) == 1, "it may not fit into memory twice"
 
 
 def test_findings_come_in_the_order_of_the_trials_however_long_each_takes() -> None:

@@ -71,6 +71,11 @@ def test_letters_go_into_the_seed_field_or_nowhere(window, store, qtbot) -> None
 def test_escape_or_a_click_on_the_program_gives_the_keys_back_to_the_stage(window, store, qtbot) -> None:
     window.deck.open("Model")
     seed = next(row for row in window.models.rows if row.bound.row.key == "engine.seed").bound.control
+    seed.setFocus()
+    seed.selectAll()
+    qtbot.keyClicks(seed, "12")
+    qtbot.keyClick(seed, Qt.Key.Key_Escape)
+    assert (store.get("engine.seed"), seed.shown()) == (42, 42), "what was half typed is not sent"
     for let_go in (
         lambda: qtbot.keyClick(seed, Qt.Key.Key_Escape),
         lambda: qtbot.mouseClick(window.program, Qt.MouseButton.LeftButton),

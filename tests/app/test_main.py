@@ -15,7 +15,8 @@ from app.main import compose
 from app.notices import Notices
 from app.options import Options, parse
 from app.settings import settings_path
-from controllers.mapping import user_path
+from controllers.mapping import ControlMapping, save_mapping, user_path
+from engine.core.backups import FOLDER
 from engine.core.store import Store
 from engine.runtime import Runtime
 from engine.stages.pictures import keep_mask, picture_path
@@ -143,7 +144,10 @@ def test_a_tablet_is_told_every_change(qtbot) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tablet:
         tablet.bind(("127.0.0.1", 0))
         tablet.settimeout(20)
-        options = Options(osc_port=39124, midi=False, osc_to=(tablet.getsockname(),))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        options = Options(osc_port=port, midi=False, osc_to=(tablet.getsockname(),))
         stage = compose(options, Notices(), lambda store: FakeRuntime())
         stage.start()
         try:
@@ -169,6 +173,20 @@ def test_a_show_keeps_the_computer_awake_and_its_settings_safe(qtbot, monkeypatc
     qtbot.waitUntil(lambda: "ice palace" in settings_path().read_text())
     stage.window.end()
     assert stage.stop() == ()
+
+
+def test_a_mapping_is_kept_as_it_was_before_the_evening(qtbot) -> None:
+    """One evening of learning must not push out what was before it."""
+    mapping = user_path()
+    save_mapping(mapping, ControlMapping("mine", ()))
+    before = mapping.read_text()
+    stage = compose(Options(osc_port=0, midi=False), Notices(), lambda store: FakeRuntime())
+    for number in range(12):
+        save_mapping(mapping, ControlMapping(f"learned {number}", ()))
+    (kept,) = (mapping.parent / FOLDER).iterdir()
+    assert kept.read_text() == before
+    stage.errands.start()
+    stage.stop()
 
 
 def test_a_mapping_that_cannot_be_read_is_kept_aside_before_learning_saves_over_it(qtbot) -> None:

@@ -103,6 +103,15 @@ def test_14_bit_ends_exact_in_both_orders() -> None:
             assert store.get(SCALE) == pytest.approx(2 * value / 16383)
 
 
+@pytest.mark.parametrize("takeover", ["relative", "scaling", "none"])
+def test_what_acts_at_every_touch_has_no_ghost(takeover: str) -> None:
+    store, router = rig(knob(takeover=takeover))
+    for value in (20, 21):
+        router.handle(cc(value))
+    store.set(SCALE, 1.9, "gui")
+    assert router.ghosts() == {}
+
+
 @pytest.mark.parametrize("takeover", ["pickup", "relative", "scaling", "none"])
 def test_the_fine_half_of_14_bits_says_nothing_before_the_coarse_one(takeover: str) -> None:
     """After a start or a replug a fader that sends its fine half first must not leap to where it is not."""
