@@ -261,9 +261,8 @@ class Session:
                 x = noised(x, self._beginnings.noise.draw(latents), following.sigma)
         clock.mark("denoise")
         frames, self._decoder = self.pipeline.vae.decode(x, self._decoder)
-        fit = frames.isfinite().all()
-        pictures = _to_pictures(frames)
-        if not fit:  # looked at after the pictures were waited for: no wait of its own
+        pictures, whole = _to_pictures(frames)
+        if not whole:
             raise EngineError(
                 "The model's picture is no longer made of numbers (NaN), and never would be again.",
                 "The stream begins anew by itself; if it happens again, take the newest LoRA out.",
@@ -302,8 +301,14 @@ class _Clock:
         self._last = now
 
 
-def _to_pictures(frames: Tensor) -> Pictures:
-    """`[1, N, 3, H, W]` in [-1, 1] to u8 `[N, H, W, 3]`."""
-    scaled = ((frames[0] + 1) * 127.5 + 0.5).clamp(0, 255).to(torch.uint8)
-    pictures: Pictures = scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return pictures
+def _to_pictures(frames: Tensor) -> tuple[Pictures, bool]:
+    """`[1, N, 3, H, W]` in [-1, 1] to u8 `[N, H, W, 3]`, and whether all of it are numbers.
+
+    One transfer brings both: whether a NaN is among them must not be waited for on its own.
+    """
+    scaled = ((frames[0] + 1) * 127.5 + 0.5).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+    sent = torch.empty(scaled.numel() + 1, dtype=torch.uint8, device=frames.device)
+    sent[:-1].view(scaled.shape).copy_(scaled)
+    sent[-1:].copy_(frames.isfinite().all().view(1))
+    brought = sent.cpu().numpy()
+    return brought[:-1].reshape(scaled.shape), bool(brought[-1])
