@@ -304,8 +304,8 @@ class _Clock:
 def _to_pictures(frames: Tensor) -> tuple[Pictures, bool]:
     """`[1, N, 3, H, W]` in [-1, 1] to u8 `[N, H, W, 3]`, and whether all of it are numbers.
 
-    One transfer brings both: whether a NaN is among them must not be waited for on its own. Their sum tells it,
-    thirty times as fast as a look at each.
+    One transfer brings both: whether a NaN is among them must not be waited for on its own. Their sum tells
+    it, thirty times as fast as a look at each.
     """
     scaled = ((frames[0] + 1) * 127.5 + 0.5).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
     sent = torch.empty(scaled.numel() + 1, dtype=torch.uint8, device=frames.device)
