@@ -5,8 +5,9 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from controllers.osc_feedback import MAX_PEERS
+
 OSC_HOST, OSC_PORT = "127.0.0.1", 9000
-_MOST_LISTENERS = 8
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def parse(argv: Sequence[str]) -> Options:
         type=_listener,
         action="append",
         default=[],
-        help="tell every change to this address too, such as a tablet's; up to 8 times",
+        help=f"tell every change to this address too, such as a tablet's; up to {MAX_PEERS} times",
     )
     parser.add_argument("--jack", action="store_true", help="MIDI over JACK instead of the system's own")
     parser.add_argument("--no-midi", dest="midi", action="store_false", help="leave MIDI alone")
@@ -70,8 +71,8 @@ def parse(argv: Sequence[str]) -> Options:
         help="size of the window's contents, 0.75 to 2: smaller for a low screen, larger for eyes far away",
     )
     given = parser.parse_args(argv)
-    if len(given.osc_to) > _MOST_LISTENERS:
-        parser.error(f"--osc-to was given {len(given.osc_to)} times; at most {_MOST_LISTENERS} can be told")
+    if len(given.osc_to) > MAX_PEERS:
+        parser.error(f"--osc-to was given {len(given.osc_to)} times; at most {MAX_PEERS} can be told")
     return Options(
         given.source,
         given.prompt,

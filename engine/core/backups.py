@@ -2,11 +2,11 @@
 
 import contextlib
 import glob
-import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from engine.core.paths import write_atomic
 
 FOLDER = "backups"
 KEPT = 10
@@ -22,15 +22,12 @@ def back_up(path: Path, now: Callable[[], float] = time.time) -> None:
     with contextlib.suppress(OSError):
         if not path.is_file():
             return
-        copies = _copies(folder, path)
-        if copies and copies[-1].read_bytes() == path.read_bytes():
+        data, copies = path.read_bytes(), _copies(folder, path)
+        if copies and copies[-1].read_bytes() == data:
             return
-        folder.mkdir(exist_ok=True)
         stamp = time.strftime("%Y-%m-%d_%H-%M-%S", time.gmtime(now()))
         place = folder / f"{path.stem}-{stamp}-{int(now() * 1000) % 1000:03d}{path.suffix}"
-        part = place.with_name(f".{place.name}.part")  # a copy is whole or not there
-        shutil.copyfile(path, part)
-        os.replace(part, place)
+        write_atomic(place, data)
         for old in [*copies, place][:-KEPT]:
             old.unlink()
 

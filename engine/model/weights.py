@@ -171,10 +171,11 @@ def _through_copies(
         made = [copy for copy in copies if isinstance(copy, Path) and copy not in files]
         if not made:
             raise
-        for copy in made:  # damaged since, perhaps: a new one is made the next time
+        loaded = read(files)  # raises where the fault is not the copies'
+        for copy in made:  # damaged since: a new one is made the next time
             with suppress(OSError):
                 copy.unlink()
-        return read(files)
+        return loaded
 
 
 @contextmanager

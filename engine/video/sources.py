@@ -52,8 +52,6 @@ def open_source(uri: str) -> Source:
     text = uri.strip()
     if not text:
         raise SourceError("no source is named", "write demo, camera:, a path, or tcp://host:port")
-    if text == DEMO:
-        return _clip(_checked(_demo(), text), "demo clip")
     kind, _, rest = text.partition(":")
     if kind == "camera":
         from engine.video.camera import open_camera
@@ -63,28 +61,21 @@ def open_source(uri: str) -> Source:
         from engine.video.clip import StreamSource
 
         return StreamSource(text)
-    if kind not in ("file", "image") and rest.startswith("//"):
+    named = _named(text)
+    if named is None:
         raise SourceError(
             f"{kind}:// sources are not supported", "write demo, camera:ID, a path, or tcp://host:port"
         )
-    named = _named(text)
-    path = _checked(Path(os.path.expanduser(named)), named)
+    path = _file(named)
+    if text == DEMO:
+        return _clip(path, "demo clip")
     return _still(path) if kind == "image" or _is_picture(path) else _clip(path)
 
 
 def source_path(uri: str) -> Path | None:
-    """The file that `open_source` reads for `uri`, there or not; None where it reads none."""
-    text = uri.strip()
-    if text == DEMO:
-        return _demo()
-    kind, _, rest = text.partition(":")
-    if kind in ("camera", "tcp") or (kind not in ("file", "image") and rest.startswith("//")):
-        return None
-    return Path(os.path.expanduser(_named(text)))
-
-
-def _demo() -> Path:
-    return assets_dir() / "demo.mp4"
+    """The file that `open_source` reads for `uri`, there or not; None for none. Raises SourceError."""
+    named = _named(uri.strip())
+    return None if named is None else Path(os.path.expanduser(named))
 
 
 def _clip(path: Path, name: str = "") -> Source:
@@ -105,14 +96,18 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def _named(text: str) -> str:
-    """The path in a plain path, `file:PATH` or `image:PATH`; the web form file:///a%20b is understood too.
+def _named(text: str) -> str | None:
+    """The path that a source names, as it is written; None for one that is no file.
 
-    Raises SourceError.
+    The web form file:///a%20b is understood too. Raises SourceError.
     """
+    if text == DEMO:
+        return str(assets_dir() / "demo.mp4")
     kind, _, rest = text.partition(":")
+    if kind in ("camera", "tcp"):
+        return None
     if kind not in ("file", "image"):
-        return text
+        return None if rest.startswith("//") else text
     if not rest.startswith("//"):
         return rest
     try:
@@ -121,9 +116,10 @@ def _named(text: str) -> str:
         raise SourceError(f"{text[:200]} is no address ({error})", "write the plain path") from error
 
 
-def _checked(path: Path, named: str) -> Path:
-    """`path` itself where it is a regular file; what was `named` so is said in the SourceError."""
-    shown = named if len(named) <= 200 else named[:200] + "…"
+def _file(text: str) -> Path:
+    """The existing regular file `text`. Raises SourceError."""
+    path = Path(os.path.expanduser(text))
+    shown = text if len(text) <= 200 else text[:200] + "…"
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
